@@ -1,0 +1,1 @@
+"""Traces: every recorded quantity at every step, in a Zarr store."""
