@@ -1,0 +1,82 @@
+"""Padded, time-major batches of a corpus's sequences, in few shapes so that little is compiled."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiddenstate_core.corpora.corpus import UNKNOWN, Corpus
+
+__all__ = ["Batch", "batches", "pad", "shuffled", "width_for"]
+
+_SMALLEST = 16
+#: Training batches are formed from runs of this many batches' worth of shuffled sequences, ordered by length.
+_WINDOW = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Some sequences side by side, padded on the right with the unknown word and below with empty sequences.
+
+    Parameters
+    ----------
+    rows : (R,) int64
+        Numbers of the sequences in the corpus.
+    tokens : (T, B) int32
+        Word ids, a column a sequence; B is at least R.
+    lengths : (B,) int32
+        Words of each column.
+    """
+
+    rows: NDArray[np.int64]
+    tokens: NDArray[np.int32]
+    lengths: NDArray[np.int32]
+
+
+def width_for(length: int, longest: int) -> int:
+    """Padded length of a batch whose longest sequence has `length` words: a power of two, but at most `longest`."""
+    width = _SMALLEST
+    while width < length:
+        width *= 2
+    return max(1, min(width, longest))
+
+
+def pad(corpus: Corpus, rows: NDArray[np.int64], columns: int, longest: int) -> Batch:
+    """Batch of the sequences `rows` with `columns` columns; O(padded steps)."""
+    lengths = np.zeros(columns, np.int32)
+    lengths[: len(rows)] = corpus.lengths[rows]
+    width = width_for(int(lengths.max(initial=0)), longest)
+    places = np.arange(width)[:, None] < lengths[None, :]
+    starts = np.zeros(columns, np.int64)
+    starts[: len(rows)] = corpus.offsets[rows]
+    tokens = np.full((width, columns), UNKNOWN, np.int32)
+    tokens[places] = corpus.tokens[(starts[None, :] + np.arange(width)[:, None])[places]]
+    return Batch(rows, tokens, lengths)
+
+
+def batches(corpus: Corpus, size: int) -> Iterator[Batch]:
+    """Every sequence once, shortest first, in batches of `size` (smaller where the corpus is)."""
+    order = np.argsort(corpus.lengths, kind="stable").astype(np.int64)
+    longest = int(corpus.lengths.max(initial=1))
+    size = min(size, max(8, 1 << (max(len(corpus), 1) - 1).bit_length()))
+    for start in range(0, len(order), size):
+        yield pad(corpus, order[start : start + size], size, longest)
+
+
+def shuffled(corpus: Corpus, size: int, generator: np.random.Generator) -> Iterator[Batch]:
+    """Every sequence once in a random order, but with sequences of like length together.
+
+    The last batch is filled with empty columns; every batch has `size` columns.
+    """
+    order = generator.permutation(len(corpus)).astype(np.int64)
+    longest = int(corpus.lengths.max(initial=1))
+    groups = []
+    for start in range(0, len(order), size * _WINDOW):
+        window = order[start : start + size * _WINDOW]
+        window = window[np.argsort(corpus.lengths[window], kind="stable")]
+        groups.extend(window[i : i + size] for i in range(0, len(window), size))
+    for group in generator.permutation(len(groups)):
+        yield pad(corpus, groups[group], size, longest)
