@@ -1,5 +1,20 @@
 """Corpora: from archives and folders to ragged token ids."""
 
 from hiddenstate_core.corpora.corpus import UNKNOWN, UNKNOWN_WORD, UNLABELLED, Corpus, Vocabulary
+from hiddenstate_core.corpora.load import CORPORA, load_corpus
+from hiddenstate_core.corpora.texts import corpus_from_texts
+from hiddenstate_core.corpora.tokenizer import code_tokenizer, tokenize, word_tokenizer
 
-__all__ = ["UNKNOWN", "UNKNOWN_WORD", "UNLABELLED", "Corpus", "Vocabulary"]
+__all__ = [
+    "CORPORA",
+    "UNKNOWN",
+    "UNKNOWN_WORD",
+    "UNLABELLED",
+    "Corpus",
+    "Vocabulary",
+    "code_tokenizer",
+    "corpus_from_texts",
+    "load_corpus",
+    "tokenize",
+    "word_tokenizer",
+]
