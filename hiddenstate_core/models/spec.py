@@ -77,6 +77,9 @@ class TrainOptions(Options):
     variational_dropout : float
         Share of each layer's input units and of the units it feeds back that are silenced while training, the same
         ones at every step of a sequence (Gal & Ghahramani 2016), in [0, 1).
+    crop : float
+        Share of the sequences that are read, while training, up to a random word instead of the last one, in [0, 1];
+        only those longer than ``ModelSpec.max_length`` can be.
     label_smoothing : float
         Share of the target spread evenly over all classes, in [0, 1).
     weight_decay : float
@@ -105,6 +108,7 @@ class TrainOptions(Options):
     schedule: Literal["onecycle", "constant"] = "onecycle"
     word_dropout: float = 0.1
     variational_dropout: float = 0.2
+    crop: float = 0.0
     label_smoothing: float = 0.0
     weight_decay: float = 0.0
     clip: float = 1.0
@@ -119,6 +123,7 @@ class TrainOptions(Options):
         _whole("TrainOptions.batch_size", self.batch_size, 1)
         for name in ("word_dropout", "variational_dropout", "label_smoothing", "average"):
             _number(f"TrainOptions.{name}", getattr(self, name), 0.0, 1.0)
+        _number("TrainOptions.crop", self.crop, 0.0, 1.0, closed=True)
         _number("TrainOptions.validation", self.validation, 0.0, 0.5, closed=True)
         _number("TrainOptions.weight_decay", self.weight_decay, 0.0, math.inf)
         for name in ("learning_rate", "clip"):

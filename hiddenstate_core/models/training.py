@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hiddenstate_core.corpora.corpus import UNKNOWN, UNLABELLED, Corpus
 from hiddenstate_core.errors import CorpusError, ModelError
-from hiddenstate_core.models.batches import shuffled
+from hiddenstate_core.models.batches import last_words, shuffled
 from hiddenstate_core.models.model import Model, predict_batches
 from hiddenstate_core.models.network import Classifier, Params, layer_parameters, matmul, number_of_layers, readout
 from hiddenstate_core.models.recurrence import recur
@@ -88,7 +88,7 @@ def train(
 
 
 def _split(corpus: Corpus, spec: ModelSpec, options: TrainOptions) -> tuple[Corpus, Corpus]:
-    """Sequences to train on and to validate on, cut as the model reads them; each class gives its share."""
+    """Sequences to train on, and to validate on as the model reads them; each class gives its share."""
     split = corpus.split
     usable = (corpus.labels != UNLABELLED) & (corpus.lengths > 0)
     if "train" in corpus.splits:
@@ -110,7 +110,7 @@ def _split(corpus: Corpus, spec: ModelSpec, options: TrainOptions) -> tuple[Corp
         held.append(members[: min(round(options.validation * len(members)), len(members) - 1)])
     held_out = np.sort(np.concatenate(held))
     kept = np.setdiff1d(rows, held_out)
-    return corpus.select(kept).last(spec.max_length), corpus.select(held_out).last(spec.max_length)
+    return corpus.select(kept), corpus.select(held_out).last(spec.max_length)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _fit(training: Corpus, validation: Corpus, spec: ModelSpec, options: TrainOp
     kept, best, best_score, note = params, 0, (-1.0, 0.0), ""
     with progress_bar("Training", options.epochs * steps, show=progress) as advance:
         for epoch in range(1, options.epochs + 1):
-            state, loss = _run_epoch(advance_state, state, training, options, generator, (advance, note))
+            state, loss = _run_epoch(advance_state, state, training, (spec, options), generator, (advance, note))
             if not np.isfinite(loss):
                 raise ModelError(
                     f"Training broke down in epoch {epoch}: the loss is {loss}; a learning rate below "
@@ -197,14 +197,16 @@ def _run_epoch(
     advance_state: Any,
     state: _State,
     training: Corpus,
-    options: TrainOptions,
+    wanted: tuple[ModelSpec, TrainOptions],
     generator: np.random.Generator,
     shown: tuple[Advance, str],
 ) -> tuple[_State, float]:
     """One pass; returns the state after it and the mean loss."""
+    spec, options = wanted
     advance, note = shown
     losses = []
-    for batch in shuffled(training, options.batch_size, generator):
+    windows = last_words(training, spec.max_length, options.crop, generator)
+    for batch in shuffled(windows, options.batch_size, generator):
         labels = np.full(len(batch.lengths), UNLABELLED, np.int32)
         labels[: len(batch.rows)] = training.labels[batch.rows]
         key = jax.random.key(int(generator.integers(2**31)))
