@@ -1,0 +1,122 @@
+"""The store's format: names, shapes, dimension names and version, as `docs/trace-store.md` specifies them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import zarr
+
+from hiddenstate_core.errors import InputError
+
+__all__ = [
+    "FORMAT",
+    "GATES",
+    "RECORDABLE",
+    "SCHEMA",
+    "StepArray",
+    "check_name",
+    "chunk_rows",
+    "create_step_array",
+    "create_strings",
+    "layer_path",
+    "shard_rows",
+    "step_arrays",
+]
+
+#: Value of the root attribute ``format``, by which a store is known.
+FORMAT = "hiddenstate-trace"
+#: Version of the format that this package writes and reads.
+SCHEMA = 1
+#: Gates of an LSTM cell, in the order of the network's kernels.
+GATES = ("input", "forget", "candidate", "output")
+#: Quantities that can be recorded for every layer at every step.
+RECORDABLE = ("hidden", "cell", "gates")
+
+_CHUNK_ROWS = 1024
+_SHARD_BYTES = 32 * 2**20
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclasses.dataclass(frozen=True)
+class StepArray:
+    """One array with a row per step: where it lies in the store, and what its columns are."""
+
+    path: str
+    width: int | None
+    dtype: str
+    column: str
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Dimension names, ``("step",)`` or ``("step", column)``."""
+        return ("step",) if self.width is None else ("step", self.column)
+
+
+def layer_path(layer: int, quantity: str) -> str:
+    """Path of a recorded quantity: ``layers/0/forward/hidden``, ``layers/0/forward/gates/input``."""
+    return f"layers/{layer}/forward/{quantity}"
+
+
+def step_arrays(hidden: Sequence[int], classes: int, record: Sequence[str]) -> Iterator[StepArray]:
+    """Every array that a row is written to at each step, for layers of the sizes `hidden`."""
+    yield StepArray("steps/probabilities", classes, "float32", "class")
+    for layer, width in enumerate(hidden):
+        for quantity in record:
+            names = [f"gates/{gate}" for gate in GATES] if quantity == "gates" else [quantity]
+            for name in names:
+                yield StepArray(layer_path(layer, name), width, "float32", "unit")
+
+
+def chunk_rows(steps: int) -> int:
+    """Rows of a chunk: small enough that reading one sequence reads little else."""
+    return max(1, min(_CHUNK_ROWS, steps))
+
+
+def shard_rows(steps: int, hidden: Sequence[int]) -> int:
+    """Rows of a shard, the unit of writing: about 32 MiB of the widest array, a whole number of chunks."""
+    chunk = chunk_rows(steps)
+    by_size = _SHARD_BYTES // (4 * max(hidden))
+    wanted = min(max(by_size, 4 * chunk), 65_536, max(steps, 1))
+    return -(-wanted // chunk) * chunk
+
+
+def create_step_array(group: zarr.Group, spec: StepArray, steps: int, shard: int) -> zarr.Array[Any]:
+    """Create a step array at its full size, empty."""
+    chunk = chunk_rows(steps)
+    tail = () if spec.width is None else (spec.width,)
+    with warnings.catch_warnings():
+        # Zarr warns of the sharding codec's partial writes; whole shards are written here.
+        warnings.simplefilter("ignore")
+        return group.create_array(
+            spec.path,
+            shape=(steps, *tail),
+            chunks=(chunk, *tail),
+            shards=(shard, *tail),
+            dtype=spec.dtype,
+            compressors=zarr.codecs.ZstdCodec(level=1),
+            dimension_names=spec.dimensions,
+        )
+
+
+def create_strings(group: zarr.Group, path: str, values: Sequence[str], dimension: str) -> None:
+    """Store a list of texts as a variable-length UTF-8 array; lone surrogates become U+FFFD."""
+    clean = [v.encode("utf-8", "replace").decode("utf-8") for v in values]
+    array = group.create_array(
+        path, shape=(len(clean),), chunks=(max(1, len(clean)),), dtype=str, dimension_names=(dimension,)
+    )
+    if clean:
+        array[:] = np.array(clean, dtype=object)
+
+
+def check_name(name: str, of: str) -> str:
+    """Return `name` if it may name a group in the store, else raise `InputError`."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InputError(
+            f"A {of}'s name is 1 to 64 letters, digits, '-' or '_', and starts with a letter or digit; not {name!r}."
+        )
+    return name
