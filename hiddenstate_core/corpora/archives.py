@@ -163,7 +163,9 @@ def _safe_name(member: tarfile.TarInfo, path: Path) -> str:
     name = member.name
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if name.startswith(("/", "\\")) or ".." in parts or re.match(r"[A-Za-z]:", name) or "\0" in name:
-        raise ArchiveError(f"{path} is refused: the path of its member {name!r} leaves the folder; use another archive.")
+        raise ArchiveError(
+            f"{path} is refused: the path of its member {name!r} leaves the folder; use another archive."
+        )
     if not (member.isfile() or member.isdir()):
         raise ArchiveError(f"{path} is refused: its member {name!r} is a link or a device; use another archive.")
     return name.removeprefix("./")

@@ -112,7 +112,9 @@ class Corpus:
         for field, dtype in expected.items():
             array = getattr(self, field)
             if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
-                raise CorpusError(f"Corpus.{field} must be a one-dimensional {np.dtype(dtype)} array, not {_say(array)}.")
+                raise CorpusError(
+                    f"Corpus.{field} must be a one-dimensional {np.dtype(dtype)} array, not {_say(array)}."
+                )
         steps, count = len(self.tokens), len(self.labels)
         if len(self.surface) != steps:
             raise CorpusError(f"Corpus.surface has {len(self.surface)} steps where tokens has {steps}.")

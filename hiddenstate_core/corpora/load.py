@@ -17,7 +17,7 @@ from hiddenstate_core.progress import Advance, progress_bar
 __all__ = ["CORPORA", "load_corpus"]
 
 #: Corpora known by name, and the size of the vocabulary each has by default.
-CORPORA = {"stdlib": 5_000, "imdb": 12_000, "reuters": 5_000}
+CORPORA = {"stdlib": 3_000, "imdb": 12_000, "reuters": 5_000}
 
 
 def load_corpus(
@@ -38,7 +38,7 @@ def load_corpus(
         downloaded from their official address.
     vocabulary : int, optional
         Number of known words, the unknown word included: the most frequent ones of the train split, ties in
-        alphabetical order. By default 5,000 for "stdlib", 12,000 for "imdb", 5,000 for "reuters".
+        alphabetical order. By default 3,000 for "stdlib", 12,000 for "imdb", 5,000 for "reuters".
     topics : int or sequence of str, optional
         For "reuters" only: the n most frequent topics of the train split, or these topics; newswires that carry
         exactly one of them are kept. By default the five of the paper: earn, acq, money-fx, crude, grain.
