@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -50,7 +51,7 @@ def worst_difference(model: Model, folder: Path, tokens: np.ndarray[tuple[int], 
     assert len(layers) == len(found["hidden"]) == len(model.spec.hidden)
     for layer, expected in enumerate(layers):
         gates = np.asarray(found["gates"][layer]).reshape(len(tokens), len(GATES), -1)
-        mine = {"hidden": found["hidden"][layer], "cell": found["cell"][layer]}
+        mine: dict[str, Any] = {"hidden": found["hidden"][layer], "cell": found["cell"][layer]}
         mine |= {name: gates[:, k] for k, name in enumerate(GATES)}
         assert set(mine) == set(expected)
         for name, array in mine.items():
@@ -66,7 +67,7 @@ def worst_difference(model: Model, folder: Path, tokens: np.ndarray[tuple[int], 
     scale=st.sampled_from([0.05, 0.2, 0.4]),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_state_equals_the_float64_lstm(
     tmp_path: Path, hidden: tuple[int, ...], embedding: int, length: int, scale: float, seed: int
 ) -> None:
@@ -142,10 +143,8 @@ def test_a_fresh_network_starts_as_documented() -> None:
     shape=st.tuples(st.integers(1, 9), st.integers(1, 5), st.integers(1, 6), st.integers(1, 4)),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=15, deadline=None)
-def test_the_written_out_gradient_equals_automatic_differentiation(
-    shape: tuple[int, int, int, int], seed: int
-) -> None:
+@settings(max_examples=6, deadline=None)
+def test_the_written_out_gradient_equals_automatic_differentiation(shape: tuple[int, int, int, int], seed: int) -> None:
     length, columns, units, below = shape
     generator = np.random.default_rng(seed)
 
@@ -157,9 +156,7 @@ def test_the_written_out_gradient_equals_automatic_differentiation(
     weight = normal(length, columns, units)
 
     def by_scan(recurrent_kernel: jax.Array, projected: jax.Array) -> jax.Array:
-        def advance(
-            state: tuple[jax.Array, jax.Array], x: jax.Array
-        ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+        def advance(state: tuple[jax.Array, jax.Array], x: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
             h, c, _ = step(recurrent_kernel, (state[0] * kept, state[1]), x)
             return (h, c), h
 
@@ -169,10 +166,12 @@ def test_the_written_out_gradient_equals_automatic_differentiation(
         return recur(recurrent_kernel, projected, kept)
 
     gradients = [
-        jax.grad(lambda u, w, f=f: (f(u, matmul(inputs, w)) * weight).sum(), argnums=(0, 1))(kernel, input_kernel)  # type: ignore[misc]
+        jax.grad(lambda u, w, f=f: (f(u, matmul(inputs, w)) * weight).sum(), argnums=(0, 1))(kernel, input_kernel)
         for f in (by_scan, by_recur)
     ]
-    np.testing.assert_allclose(by_scan(kernel, inputs @ input_kernel), by_recur(kernel, inputs @ input_kernel), atol=1e-6)
+    np.testing.assert_allclose(
+        by_scan(kernel, inputs @ input_kernel), by_recur(kernel, inputs @ input_kernel), atol=1e-6
+    )
     for expected, found in zip(*gradients, strict=True):
         np.testing.assert_allclose(found, expected, atol=2e-5 * max(1.0, float(np.abs(expected).max())))
 

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from hiddenstate_core.atomic import atomic_directory
@@ -89,7 +88,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Model:
             ModelSpec.from_dict(description.get("spec", {})),
             Vocabulary(words),
             classes,
-            {name: jnp.asarray(array) for name, array in _weights(folder / _WEIGHTS).items()},
+            _weights(folder / _WEIGHTS),
             tokenizer.read_text(encoding="utf-8") if tokenizer.exists() else "",
             metadata,
         )

@@ -19,7 +19,9 @@ from typing import TypedDict
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from numpy.typing import NDArray
 
 from hiddenstate_core.models.spec import ModelSpec
 
@@ -41,6 +43,8 @@ __all__ = [
 GATES = ("input", "forget", "candidate", "output")
 
 Params = dict[str, jax.Array]
+#: Word ids or lengths, on the device or not yet.
+Integers = jax.Array | NDArray[np.int32]
 
 #: Full float32 products on every device (accelerators would otherwise round the factors).
 _PRECISION = jax.lax.Precision.HIGHEST
@@ -131,7 +135,7 @@ def readout(params: Params, hidden: jax.Array) -> jax.Array:
     return matmul(hidden, params["readout.kernel"]) + params["readout.bias"]
 
 
-def record_sequence(params: Params, tokens: jax.Array) -> Recording:
+def record_sequence(params: Params, tokens: Integers) -> Recording:
     """Run one sequence and return everything it passes through.
 
     Pure, so it can be compiled, and mapped over a batch with ``jax.vmap(record_sequence, in_axes=(None, 0))``. States
@@ -174,7 +178,7 @@ def _scan_layer(recurrent_kernel: jax.Array, projected: jax.Array) -> tuple[jax.
     return jax.lax.scan(advance, (zero, zero), projected)[1]
 
 
-def final_hidden(params: Params, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+def final_hidden(params: Params, tokens: Integers, lengths: Integers) -> jax.Array:
     """Hidden states (B, H) of the last layer after the last word of each of B sequences.
 
     Parameters
@@ -252,7 +256,7 @@ class Classifier(nnx.Module):
             spec.hidden[-1], classes, kernel_init=nnx.initializers.glorot_uniform(), precision=_PRECISION, rngs=rngs
         )
 
-    def __call__(self, tokens: jax.Array) -> jax.Array:
+    def __call__(self, tokens: Integers) -> jax.Array:
         """Class probabilities (C,) after the last word of one sequence of word ids (T,) with T of at least 1."""
         return record_sequence(self.parameters(), tokens)["probabilities"][-1]
 

@@ -28,7 +28,7 @@ def run_checkpoint(folder: Path, tokens: NDArray[np.int32]) -> tuple[list[dict[s
     """
     weights = {name: array.astype(np.float64) for name, array in load_file(folder / "weights.safetensors").items()}
     inputs = weights["embedding"][tokens]
-    layers = []
+    layers: list[dict[str, Floats]] = []
     while f"layers.{len(layers)}.forward.bias" in weights:
         prefix = f"layers.{len(layers)}.forward."
         layers.append(
