@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ def kept_words(path: Path) -> tuple[Words, Sheet] | None:
             return None
         with safe_open(path, framework="numpy") as file:
             notes = file.metadata() or {}
-            arrays = {name: np.asarray(file.get_tensor(name)) for name in _DTYPES}
+            arrays: dict[str, NDArray[Any]] = {name: file.get_tensor(name) for name in _DTYPES}
         if any(arrays[n].dtype != dtype or arrays[n].ndim != 1 for n, dtype in _DTYPES.items()):
             return None
         if notes.get("digest") != _digest(arrays, notes.get("names", "")):
@@ -58,7 +59,7 @@ def keep_words(path: Path, words: Words, sheet: Sheet) -> None:
     """Write cut texts aside and rename; a cache that cannot be written is no error."""
     from safetensors.numpy import save_file
 
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "surface": words.surface,
         "offsets": words.offsets,
         "labels": sheet.labels,
@@ -81,7 +82,7 @@ def _unpack(packed: NDArray[np.uint8]) -> tuple[str, ...]:
     return tuple(text.split("\n")) if text else ()
 
 
-def _digest(arrays: Mapping[str, NDArray[np.generic]], names: str) -> str:
+def _digest(arrays: Mapping[str, NDArray[Any]], names: str) -> str:
     digest = hashlib.sha256(names.encode())
     for name in sorted(arrays):
         digest.update(f"{name}:{len(arrays[name])};".encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -109,7 +109,7 @@ def _load_reuters(size: int, topics: object, progress: bool) -> Corpus:
 
 
 def _cut_once(
-    name: str, key: dict[str, object], read: Callable[[], tuple[list[str], Sheet]], size: int, progress: bool
+    name: str, key: Mapping[str, object], read: Callable[[], tuple[list[str], Sheet]], size: int, progress: bool
 ) -> Corpus:
     """The corpus from the cache of cut texts, else from `read`, which is then kept."""
     cutting = _tokenizer.word_tokenizer()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.corpora import tokenizer as _tokenizer
-from hiddenstate_core.corpora.corpus import UNKNOWN, UNKNOWN_WORD, UNLABELLED, Corpus, Vocabulary
+from hiddenstate_core.corpora.corpus import UNKNOWN_WORD, UNLABELLED, Corpus, Vocabulary
 from hiddenstate_core.errors import InputError
 
 __all__ = ["Words", "assemble", "corpus_from_texts", "cut_texts"]
@@ -173,7 +173,8 @@ def corpus_from_texts(
     if len(empty):
         first = int(empty[0])
         raise InputError(
-            f"Text {first} ({names[first]!r}) has no words, and {len(empty)} of {count} texts have none; leave them out."
+            f"{len(empty)} of {count} texts have no words, the first being text {first} ({names[first]!r}); "
+            "leave them out."
         )
     sheet = Sheet(numbers, class_names, codes, splits, names)
     return assemble(name, words, sheet, cutting, vocabulary)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hiddenstate_core.corpora.corpus import UNKNOWN_WORD, Vocabulary
 from hiddenstate_core.errors import InputError
@@ -22,13 +22,13 @@ _BREAK = r"<br\s*/?>"
 #: The punctuation that Keras' text filter removes, white space and control characters. The apostrophe stays.
 _FILTER = r"[\s\p{Cc}!-&(-/:-@\[-`{-~]+"
 
-#: What one word of code is: placeholders, names, operators (longest first), anything else alone.
 _CODE_STRING = (
     r"(?<!\w)(?i:[rbuft]|br|rb|fr|rf|tr|rt)?"
     r'(?:"""(?:[^\\]|\\[\s\S])*?"""|\'\'\'(?:[^\\]|\\[\s\S])*?\'\'\'|"(?:[^"\\\n]|\\[\s\S])*"|\'(?:[^\'\\\n]|\\[\s\S])*\')'
 )
 _CODE_COMMENT = r"#[^\n]*"
 _CODE_NUMBER = r"(?<![\w<])(?:0[xXoObB][\da-fA-F_]+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d[\d_]*)?[jJ]?)"
+#: What one word of code is: a placeholder, a name, an operator (the longest first), or anything else alone.
 _CODE_WORD = (
     r"(<str>|<num>|\w+|\*\*=|//=|>>=|<<=|\.\.\.|->|:=|==|!=|<=|>=|\*\*|//|<<|>>|\+=|-=|\*=|/=|%=|@=|&=|\|=|\^=|[^\w\s])"
 )
@@ -72,7 +72,6 @@ def code_tokenizer(vocabulary: Vocabulary | None = None) -> str:
 
     filters = normalizers.Sequence(
         [
-            # Placeholders that are there already must not be taken for operators around a name.
             normalizers.Replace(Regex(_CODE_STRING), " <str> "),
             normalizers.Replace(Regex(_CODE_COMMENT), " "),
             normalizers.Replace(Regex(_CODE_NUMBER), " <num> "),
@@ -161,13 +160,13 @@ def _load(tokenizer: str) -> Tokenizer:
         raise InputError(f"This is not the JSON of a Hugging Face tokenizer ({error}); save it again.") from error
 
 
-def _word_level(normalizer: object, vocabulary: Vocabulary | None, split: str | None = None) -> str:
+def _word_level(normalizer: Any, vocabulary: Vocabulary | None, split: str | None = None) -> str:
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
     words: Sequence[str] = vocabulary.words if vocabulary is not None else (UNKNOWN_WORD,)
     made = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token=UNKNOWN_WORD))
     made.normalizer = normalizer
-    steps: list[object] = [pre_tokenizers.WhitespaceSplit()]
+    steps: list[Any] = [pre_tokenizers.WhitespaceSplit()]
     if split is not None:
         steps.append(pre_tokenizers.Split(Regex(split), "isolated"))
     made.pre_tokenizer = steps[0] if len(steps) == 1 else pre_tokenizers.Sequence(steps)
