@@ -1,0 +1,65 @@
+"""What the subcommands share: printing, and reading options that several take."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from hiddenstate_core.errors import InputError
+
+__all__ = ["console", "corpus_names", "existing", "fail", "parse_topics", "parse_units", "say"]
+
+corpus_names = ("stdlib", "imdb", "reuters")
+
+
+def console() -> Console:
+    """Console for results, on standard output; words are data, so rich's markup is off."""
+    return Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print a line of progress or result."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def fail(message: str) -> int:
+    """Print one line that says what is wrong; returns the exit code for bad input."""
+    line = re.sub(r"\s+", " ", message).strip()
+    sys.stderr.write(f"hiddenstate: {line}\n")
+    return 2
+
+
+def parse_topics(text: str | None) -> int | tuple[str, ...] | None:
+    """Value of ``--topics``: a number of topics, or names separated by commas."""
+    if text is None:
+        return None
+    if text.strip().isdigit():
+        return int(text)
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise InputError(f"--topics takes a number or names separated by commas, not {text!r}.")
+    return names
+
+
+def existing(path: Path, what: str) -> Path:
+    """`path` if something is there, else an error that names what was expected."""
+    if not path.exists():
+        raise InputError(f"There is no {what} at {path}.")
+    return path
+
+
+def parse_units(text: str | None) -> tuple[int, ...] | None:
+    """Value of ``--hidden``: numbers of units separated by commas, one a layer."""
+    if text is None:
+        return None
+    try:
+        units = tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"--hidden takes numbers of units separated by commas, such as 64,32; not {text!r}."
+        ) from error
+    return units

@@ -1,0 +1,37 @@
+"""`hiddenstate project`: map a trace's states into the plane."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hiddenstate_core.cli.common import say
+
+__all__ = ["command"]
+
+
+def command(
+    store: Annotated[Path, typer.Argument(help="A trace store.")],
+    name: Annotated[str | None, typer.Option(help="Name of the projection; the method's by default.")] = None,
+    method: Annotated[str, typer.Option(help="tsne or pca.")] = "tsne",
+    perplexity: Annotated[float, typer.Option(help="Effective number of neighbours (t-SNE).")] = 30.0,
+    layer: Annotated[int, typer.Option(help="Whose hidden states; -1 is the last layer.")] = -1,
+    seed: Annotated[int, typer.Option(help="Seed of whatever is random.", min=0)] = 0,
+    iterations: Annotated[int, typer.Option(help="Steps of the optimiser (t-SNE).", min=1)] = 1000,
+) -> None:
+    """Project the hidden states by t-SNE or PCA and store the map in the trace.
+
+    A projection of that name made with the same options is kept, one made with others is replaced.
+    """
+    from hiddenstate_core.pipeline import ProjectionOptions, project
+    from hiddenstate_core.traces.trace import Trace
+
+    trace = Trace(store)
+    options = ProjectionOptions(method=method, perplexity=perplexity, layer=layer, seed=seed, iterations=iterations)
+    computed = project(trace, name, options)
+    stored = trace.projection(name or method)
+    quality = stored.attributes.get("kl_divergence")
+    told = f", KL {quality:.4f}" if isinstance(quality, float) else ""
+    say(f"{'made' if computed else 'kept'} projection {stored.name!r}: {trace.steps:,} states{told}")

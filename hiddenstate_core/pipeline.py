@@ -1,0 +1,195 @@
+"""The main job from end to end: corpus, model, trace, projections, pictures; what is there already is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hiddenstate_core.corpora.corpus import Corpus
+from hiddenstate_core.errors import InputError, ModelError
+from hiddenstate_core.options import Options
+from hiddenstate_core.traces.trace import Trace
+
+__all__ = ["DEMOS", "Demo", "ProjectionOptions", "project", "run_demo"]
+
+#: Told what is being done, a line at a time.
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class ProjectionOptions(Options):
+    """How a trace's states are projected.
+
+    Parameters
+    ----------
+    method : str
+        ``"tsne"`` or ``"pca"``.
+    perplexity : float
+        Effective number of neighbours of a state (t-SNE).
+    layer : int
+        Whose hidden states; -1 is the last layer.
+    seed : int
+        Seed of whatever is random.
+    iterations : int
+        Steps of the optimiser (t-SNE).
+    """
+
+    method: str = "tsne"
+    perplexity: float = 30.0
+    layer: int = -1
+    seed: int = 0
+    iterations: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.method not in ("tsne", "pca"):
+            raise InputError(f"States can be projected by 'tsne' or 'pca', not {self.method!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo:
+    """What the demonstration of a corpus records and how it maps it.
+
+    Parameters
+    ----------
+    sequences : int
+        Test sequences recorded, from the first.
+    perplexity : float
+        Perplexity of their map.
+    """
+
+    sequences: int
+    perplexity: float
+
+
+#: Demonstrations by corpus; those of the last two are the paper's use cases.
+DEMOS = {
+    "stdlib": Demo(sequences=150, perplexity=50.0),
+    "imdb": Demo(sequences=100, perplexity=100.0),
+    "reuters": Demo(sequences=500, perplexity=100.0),
+}
+
+
+def project(
+    trace: Trace, name: str | None = None, options: ProjectionOptions | None = None, *, progress: bool = True
+) -> bool:
+    """Project a trace's hidden states and store the map, unless one made with the same options is there.
+
+    Parameters
+    ----------
+    trace : Trace
+        A recording with hidden states.
+    name : str, optional
+        Name of the projection; the method's by default. One of that name with other options is replaced.
+    options : ProjectionOptions, optional
+        How to project.
+    progress : bool
+        Whether progress is shown.
+
+    Returns
+    -------
+    bool
+        Whether anything had to be computed.
+    """
+    options = options or ProjectionOptions()
+    name = name or options.method
+    states = trace.hidden(options.layer)
+    options = options.replace(layer=options.layer % len(trace.layers))
+    if name in trace.projections and trace.projection(name).attributes.get("options") == options.to_dict():
+        return False
+    embedding = _embed(states, options, progress)
+    trace.add_projection(
+        name,
+        embedding,
+        attributes={"options": options.to_dict(), "layer": options.layer, "quantity": "hidden"},
+        overwrite=True,
+    )
+    return True
+
+
+def _embed(states: Any, options: ProjectionOptions, progress: bool) -> Any:
+    from hiddenstate_core.projection import TSNE, pca
+
+    values = np.asarray(states, np.float32)
+    if options.method == "pca":
+        return pca(values)
+    # A map of few states cannot have the perplexity of many: as many neighbours as there are, at most.
+    tsne = TSNE(
+        perplexity=options.perplexity, max_iter=options.iterations, random_state=options.seed, verbose=int(progress)
+    )
+    return tsne.fit(values)
+
+
+def run_demo(name: str, out: Path, *, say: Say, progress: bool = True, seed: int | None = None) -> Trace:
+    """Run the main job on a corpus into a folder, going on from what an earlier run left there.
+
+    Parameters
+    ----------
+    name : str
+        Corpus: ``"stdlib"``, ``"imdb"`` or ``"reuters"``.
+    out : Path
+        Folder for ``model/``, ``trace.zarr``, ``report.html`` and ``overview.png``.
+    say : callable
+        Told each stage's outcome.
+    progress : bool
+        Whether progress bars are shown.
+    seed : int, optional
+        Seed of the training; the recipe's by default.
+
+    Returns
+    -------
+    Trace
+    """
+    from hiddenstate_core.corpora.load import load_corpus
+    from hiddenstate_core.distances import step_distances
+    from hiddenstate_core.models.recipes import recipe
+    from hiddenstate_core.traces.extract import extract
+    from hiddenstate_core.viewing import picture, report, viewer_module
+
+    if name not in DEMOS:
+        raise InputError(f"There is no demonstration {name!r}; choose one of {', '.join(DEMOS)}.")
+    viewer_module("theme")  # a missing extra is told before minutes of work, not after
+    demo, made = DEMOS[name], recipe(name)
+    corpus = load_corpus(name, vocabulary=made.vocabulary, progress=progress)
+    say(f"Corpus {name}: {len(corpus):,} sequences, {len(corpus.tokens):,} words, {len(corpus.classes)} classes")
+    options = made.options if seed is None else made.options.replace(seed=seed)
+    model = _trained(out / "model", corpus, made.spec, options, progress)
+    say(
+        f"Model: {model.metadata['test_accuracy']:.2%} of {model.metadata['test_sequences']:,} test sequences right "
+        f"(seed {model.metadata['seed']})"
+    )
+    recorded = corpus.test.select(np.arange(min(demo.sequences, len(corpus.test))))
+    trace = extract(model, recorded, out / "trace.zarr", overwrite=True, progress=progress)
+    say(f"Trace: {trace.steps:,} states of {len(trace)} test sequences in {out / 'trace.zarr'}")
+    step_distances(trace, store=True)
+    for layout in (ProjectionOptions(perplexity=demo.perplexity), ProjectionOptions(method="pca")):
+        project(trace, options=layout, progress=progress)
+    attributes = trace.projection("tsne").attributes
+    say(f"Map: t-SNE of {trace.steps:,} states, perplexity {demo.perplexity:g}, KL {attributes['kl_divergence']:.3f}")
+    report(trace, out / "report.html", projection="tsne")
+    picture(trace, out / "overview.png", projection="tsne")
+    say(f"Report: {out / 'report.html'} and {out / 'overview.png'}")
+    return trace
+
+
+def _trained(path: Path, corpus: Corpus, spec: Any, options: Any, progress: bool) -> Any:
+    """The model in `path` if it was trained on this corpus with these options, else a new one, saved there."""
+    from hiddenstate_core.models import load_model, train
+
+    if path.exists():
+        try:
+            model = load_model(path)
+        except ModelError:
+            model = None
+        if model is not None and (
+            model.spec == spec
+            and model.metadata.get("train_options") == options.to_dict()
+            and model.metadata.get("corpus", {}).get("fingerprint") == corpus.fingerprint
+        ):
+            return model
+    model = train(corpus, spec, options, progress=progress)
+    model.save(path)
+    return model
