@@ -1,0 +1,94 @@
+"""How the models of the built-in corpora are made: architecture, vocabulary and training options."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hiddenstate_core.errors import InputError
+from hiddenstate_core.models.spec import ModelSpec, TrainOptions
+
+__all__ = ["RECIPES", "Recipe", "recipe"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What ``hiddenstate train`` and ``hiddenstate demo`` use for a corpus.
+
+    Parameters
+    ----------
+    corpus : str
+        Name of the corpus, as `hiddenstate_core.load_corpus` knows it.
+    vocabulary : int
+        Number of words that have a vector of their own, to be given to `load_corpus`.
+    spec : ModelSpec
+        Architecture.
+    options : TrainOptions
+        How to train.
+    """
+
+    corpus: str
+    vocabulary: int
+    spec: ModelSpec
+    options: TrainOptions
+
+
+#: Recipe by corpus. The architectures of "imdb" and "reuters" are those of Garcia, Munz & Weiskopf (2021).
+RECIPES = {
+    "imdb": Recipe(
+        "imdb",
+        12_000,
+        ModelSpec(hidden=(100,), embedding=32, dropout=0.5, max_length=100),
+        TrainOptions(
+            epochs=8,
+            batch_size=64,
+            learning_rate=5e-3,
+            word_dropout=0.3,
+            variational_dropout=0.25,
+            crop=0.5,
+            average=0.998,
+            validation=0.1,
+        ),
+    ),
+    "reuters": Recipe(
+        "reuters",
+        4_000,
+        ModelSpec(hidden=(20,), embedding=32, dropout=0.5, max_length=100),
+        TrainOptions(
+            epochs=20,
+            batch_size=64,
+            learning_rate=1e-2,
+            word_dropout=0.3,
+            variational_dropout=0.2,
+            label_smoothing=0.05,
+            average=0.99,
+            validation=0.1,
+        ),
+    ),
+    "stdlib": Recipe(
+        "stdlib",
+        3_000,
+        ModelSpec(hidden=(48,), embedding=32, dropout=0.5, max_length=80),
+        TrainOptions(
+            epochs=12,
+            batch_size=64,
+            learning_rate=1e-2,
+            word_dropout=0.2,
+            variational_dropout=0.2,
+            average=0.98,
+            validation=0.1,
+        ),
+    ),
+}
+
+
+def recipe(corpus: str) -> Recipe:
+    """Recipe of a built-in corpus.
+
+    Raises
+    ------
+    InputError
+        There is none of that name.
+    """
+    if corpus not in RECIPES:
+        raise InputError(f"There is no recipe for corpus {corpus!r}; there is one for {', '.join(sorted(RECIPES))}.")
+    return RECIPES[corpus]
