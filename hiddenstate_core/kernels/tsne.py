@@ -1,0 +1,169 @@
+"""Kernels of the t-SNE gradient that every method shares: attraction, exact repulsion, divergence, one step."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiddenstate_core.kernels.jit import kernel
+
+__all__ = ["attraction", "divergence_terms", "exact_repulsion", "step"]
+
+
+@kernel(fast=True)
+def attraction(
+    start: int,
+    stop: int,
+    positions: NDArray[np.float32],
+    offsets: NDArray[np.int64],
+    columns: NDArray[np.int32],
+    values: NDArray[np.float32],
+    force: NDArray[np.float32],
+) -> None:
+    """``sum_j p_ij w_ij (y_i - y_j)`` with ``w_ij = 1 / (1 + |y_i - y_j|^2)``, into rows `start` to `stop` of `force`.
+
+    The first sum of van der Maaten 2014, eq. 8, over the stored p_ij alone; O(nnz).
+    """
+    flat = positions.shape[1] == 2
+    for i in range(start, stop):
+        x, y = positions[i, 0], positions[i, 1]
+        begin, end = np.uint64(offsets[i]), np.uint64(offsets[i + 1])
+        fx, fy, fz = np.float32(0), np.float32(0), np.float32(0)
+        if flat:
+            for e in range(begin, end):
+                j = np.uint32(columns[e])
+                dx, dy = x - positions[j, 0], y - positions[j, 1]
+                w = values[e] / (np.float32(1) + dx * dx + dy * dy)
+                fx += w * dx
+                fy += w * dy
+        else:
+            z = positions[i, 2]
+            for e in range(begin, end):
+                j = np.uint32(columns[e])
+                dx, dy, dz = x - positions[j, 0], y - positions[j, 1], z - positions[j, 2]
+                w = values[e] / (np.float32(1) + dx * dx + dy * dy + dz * dz)
+                fx += w * dx
+                fy += w * dy
+                fz += w * dz
+            force[i, 2] = fz
+        force[i, 0] = fx
+        force[i, 1] = fy
+
+
+@kernel(fast=True)
+def exact_repulsion(
+    start: int, stop: int, axes: NDArray[np.float32], force: NDArray[np.float32], mass: NDArray[np.float64]
+) -> None:
+    """``sum_j w_ij^2 (y_i - y_j)`` and ``sum_{j != i} w_ij`` over all points; O(n) a row.
+
+    Parameters
+    ----------
+    start, stop : int
+        Rows to work on.
+    axes : (3, n) float32
+        Coordinates, one axis a row; zeros for an axis that is not in use.
+    force : (n, 2 or 3) float32
+        Receives the unnormalised repulsion: the second sum of van der Maaten 2014, eq. 8, times Z.
+    mass : (n,) float64
+        Receives each point's part of ``Z = sum_i sum_{j != i} w_ij``.
+    """
+    n = axes.shape[1]
+    dims = force.shape[1]
+    xs, ys, zs = axes[0], axes[1], axes[2]
+    for i in range(start, stop):
+        x, y, z = xs[i], ys[i], zs[i]
+        fx = fy = fz = total = 0.0
+        for first in range(0, n, 4096):
+            px, py, pz, pw = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+            for j in range(np.uint64(first), np.uint64(min(first + 4096, n))):
+                dx, dy, dz = x - xs[j], y - ys[j], z - zs[j]
+                w = np.float32(1) / (np.float32(1) + dx * dx + dy * dy + dz * dz)
+                pw += w
+                w *= w
+                px += w * dx
+                py += w * dy
+                pz += w * dz
+            fx += px
+            fy += py
+            fz += pz
+            total += pw
+        force[i, 0] = fx
+        force[i, 1] = fy
+        if dims == 3:
+            force[i, 2] = fz
+        mass[i] = total - 1.0
+
+
+@kernel(fast=True)
+def divergence_terms(
+    start: int,
+    stop: int,
+    positions: NDArray[np.float32],
+    offsets: NDArray[np.int64],
+    columns: NDArray[np.int32],
+    values: NDArray[np.float32],
+    terms: NDArray[np.float64],
+) -> None:
+    """``sum_j p_ij log(1 + |y_i - y_j|^2)`` of each row.
+
+    The sum of these over all rows, plus ``sum p_ij log p_ij`` and ``log Z``, is KL(P || Q).
+    """
+    for i in range(start, stop):
+        total = 0.0
+        for e in range(offsets[i], offsets[i + 1]):
+            square = 0.0
+            for c in range(positions.shape[1]):
+                difference = np.float64(positions[i, c]) - np.float64(positions[columns[e], c])
+                square += difference * difference
+            total += values[e] * math.log1p(square)
+        terms[i] = total
+
+
+@kernel()
+def step(
+    start: int,
+    stop: int,
+    positions: NDArray[np.float32],
+    velocity: NDArray[np.float32],
+    gains: NDArray[np.float32],
+    attract: NDArray[np.float32],
+    repel: NDArray[np.float32],
+    settings: NDArray[np.float64],
+    norms: NDArray[np.float64],
+) -> None:
+    """Move points one step down the gradient, with momentum and gains (Jacobs 1988).
+
+    Parameters
+    ----------
+    start, stop : int
+        Points to move.
+    positions, velocity, gains, attract, repel : (n, dims) float32
+        State of the optimiser (changed in place) and the two forces.
+    settings : (5,) float64
+        Exaggeration, 1 / Z, learning rate, momentum, longest step allowed.
+    norms : (n,) float64
+        Receives the squared length of each point's gradient, a quarter of dC/dy.
+    """
+    exaggeration, inverse, rate = settings[0], settings[1], settings[2]
+    momentum, longest = settings[3], settings[4]
+    dims = positions.shape[1]
+    for i in range(start, stop):
+        square = length = 0.0
+        for c in range(dims):
+            gradient = exaggeration * attract[i, c] - inverse * repel[i, c]
+            square += gradient * gradient
+            gain = np.float64(gains[i, c])
+            gain = gain + 0.2 if (gradient > 0.0) != (velocity[i, c] > 0.0) else gain * 0.8
+            gain = max(gain, 0.01)
+            gains[i, c] = gain
+            velocity[i, c] = momentum * velocity[i, c] - rate * gain * gradient
+            length += np.float64(velocity[i, c]) ** 2
+        norms[i] = square
+        if length > longest * longest:
+            shrink = longest / math.sqrt(length)
+            for c in range(dims):
+                velocity[i, c] *= shrink
+        for c in range(dims):
+            positions[i, c] += velocity[i, c]

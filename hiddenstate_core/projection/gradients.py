@@ -1,0 +1,149 @@
+"""The repulsive part of the t-SNE gradient, exact or by Barnes-Hut, and the divergence that t-SNE lowers."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiddenstate_core.errors import InputError
+from hiddenstate_core.kernels.quadtree import build_tree, group_repulsion, morton_order
+from hiddenstate_core.kernels.tsne import attraction, divergence_terms, exact_repulsion
+from hiddenstate_core.kernels.workers import Workers
+from hiddenstate_core.projection.affinities import Affinities
+
+__all__ = ["BarnesHut", "Exact", "Repulsion", "attractive_force", "gradient", "kl_divergence"]
+
+_GRAIN, _GROUPS = 512, 32
+
+
+class Repulsion(Protocol):
+    """A way to compute the repulsion between the points of a map."""
+
+    def __call__(self, positions: NDArray[np.float32], workers: Workers) -> tuple[NDArray[np.float32], float]:
+        """Repulsion of every point before normalisation, and its normalisation.
+
+        Parameters
+        ----------
+        positions : (n, dims) float32, C order
+            The map.
+        workers : Workers
+            Threads to use.
+
+        Returns
+        -------
+        force : (n, dims) float32
+            ``sum_j w_ij^2 (y_i - y_j)`` with ``w_ij = 1 / (1 + |y_i - y_j|^2)``.
+        Z : float
+            ``sum_i sum_{j != i} w_ij``, summed in float64 in a fixed order.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Exact:
+    """Every pair (van der Maaten & Hinton 2008, eq. 5): O(n^2) time, O(n) memory, two or three dimensions."""
+
+    def __call__(self, positions: NDArray[np.float32], workers: Workers) -> tuple[NDArray[np.float32], float]:
+        """See `Repulsion`."""
+        n, dims = positions.shape
+        axes = np.zeros((3, n), np.float32)
+        axes[:dims] = positions.T
+        force = np.empty_like(positions)
+        mass = np.empty(n)
+        workers.run(exact_repulsion, n, max(1, min(_GRAIN, 1 << 22 // max(n, 1))), axes, force, mass)
+        return force, float(mass.sum())
+
+
+@dataclasses.dataclass(frozen=True)
+class BarnesHut:
+    """Far cells of a quadtree as single points (van der Maaten 2014, section 4.2): O(n log n), two dimensions.
+
+    Parameters
+    ----------
+    angle : float
+        0 to 1: a cell counts as one point where its side is less than `angle` times its distance. 0 is exact.
+    """
+
+    angle: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.angle <= 1:
+            raise InputError(f"The angle of Barnes-Hut must lie in 0..1, not {self.angle}.")
+
+    def __call__(self, positions: NDArray[np.float32], workers: Workers) -> tuple[NDArray[np.float32], float]:
+        """See `Repulsion`."""
+        n, dims = positions.shape
+        if dims != 2:
+            raise InputError(f"Barnes-Hut works in 2 dimensions, not {dims}; use method='exact'.")
+        low = positions.min(axis=0).astype(np.float64)
+        width = float((positions.max(axis=0) - low).max()) * (1 + 1e-6) or 1.0
+        codes, order = morton_order(positions, low, width)
+        cells, links = np.empty((2 * n, 4), np.float32), np.empty((2 * n, 3), np.int32)
+        groups, points = np.empty((n, 2), np.int32), np.empty((2, n), np.float32)
+        count, size = build_tree(codes, order, positions, width, float(self.angle), cells, links, groups, points)
+        force = np.empty_like(positions)
+        mass = np.empty(n)
+        workers.run(group_repulsion, size, _GROUPS, count, cells, links, groups, points, order, force, mass)
+        return force, float(mass.sum())
+
+
+def attractive_force(
+    affinities: Affinities, positions: NDArray[np.float32], workers: Workers
+) -> NDArray[np.float32]:  # fmt: skip
+    """``sum_j p_ij w_ij (y_i - y_j)``, (n, dims) float32; O(nnz)."""
+    force = np.empty_like(positions)
+    a = affinities
+    workers.run(attraction, a.n, _GRAIN, positions, a.offsets, a.columns, a.values, force)
+    return force
+
+
+def gradient(
+    affinities: Affinities, positions: NDArray[np.float32], repulsion: Repulsion | None = None
+) -> NDArray[np.float64]:
+    """dC/dy of KL(P || Q) (van der Maaten & Hinton 2008, eq. 5), (n, dims) float64; exact where `repulsion` is None."""
+    positions = np.ascontiguousarray(positions, np.float32)
+    with Workers() as workers:
+        force, total = (repulsion or Exact())(positions, workers)
+        attract = attractive_force(affinities, positions, workers)
+    return 4.0 * (attract.astype(np.float64) - force.astype(np.float64) / total)
+
+
+def kl_divergence(
+    affinities: Affinities,
+    positions: NDArray[np.float32],
+    *,
+    normalization: float | None = None,
+    n_jobs: int | None = None,
+) -> float:
+    """KL(P || Q) of a map, in nats (van der Maaten & Hinton 2008, eq. 2).
+
+    Parameters
+    ----------
+    affinities : Affinities
+        P.
+    positions : (n, dims) array
+        The map, by whatever tool it was made.
+    normalization : float or None
+        Z where it is known; None computes it from every pair, O(n^2).
+    n_jobs : int or None
+        Threads; see `Workers`.
+
+    Returns
+    -------
+    float
+        Independent of the number of threads.
+    """
+    positions = np.ascontiguousarray(positions, np.float32)
+    if len(positions) != affinities.n:
+        raise InputError(f"The affinities are of {affinities.n} points, the map has {len(positions)}.")
+    terms = np.empty(affinities.n)
+    a = affinities
+    with Workers(n_jobs) as workers:
+        if normalization is None:
+            normalization = Exact()(positions, workers)[1]
+        workers.run(divergence_terms, a.n, _GRAIN, positions, a.offsets, a.columns, a.values, terms)
+    return float(a.negative_entropy + terms.sum() + math.log(normalization))

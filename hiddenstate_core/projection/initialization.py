@@ -1,0 +1,104 @@
+"""Where the points of a map start: principal components, seeded noise, or places given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiddenstate_core.errors import InputError
+from hiddenstate_core.neighbors.states import States
+
+__all__ = ["initial_positions", "principal_components"]
+
+#: Standard deviation of the first axis at the start (Kobak & Berens 2019), and of the noise that parts equal points.
+_SPREAD, _JITTER = 1e-4, 1e-6
+_BLOCK = 8192
+
+
+def principal_components(states: States, n_components: int) -> NDArray[np.float64]:
+    """Coordinates of the states along their principal axes.
+
+    Parameters
+    ----------
+    states : States
+        n points of d features.
+    n_components : int
+        Axes wanted; those beyond the d there are come out as zeros.
+
+    Returns
+    -------
+    (n, n_components) float64
+        Centred, in the units of the states. Each axis points so that its largest component is positive.
+
+    Notes
+    -----
+    Eigenvectors of the float64 covariance (d x d, or of the Gram matrix where d > n); O(n d min(n, d)). The axes are
+    rounded to multiples of 2^-24, so that a linear algebra library that sums in another order gives the same bytes.
+    """
+    n, d = states.data.shape
+    mean = states.data.mean(axis=0, dtype=np.float64)
+    blocks = [slice(start, start + _BLOCK) for start in range(0, n, _BLOCK)]
+    if d <= n:
+        covariance = np.zeros((d, d))
+        for block in blocks:
+            centred = states.data[block] - mean
+            covariance += centred.T @ centred
+        axes = np.linalg.eigh(covariance)[1][:, ::-1][:, :n_components]
+    else:
+        centred = states.data - mean
+        weights = np.linalg.eigh(centred @ centred.T)[1][:, ::-1][:, :n_components]
+        axes = centred.T @ weights
+        lengths = np.linalg.norm(axes, axis=0)
+        axes = axes / np.where(lengths > 0, lengths, 1.0)
+    axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
+    axes = np.round(axes * 2.0**24) * 2.0**-24
+    positions = np.zeros((n, n_components))
+    for block in blocks:  # einsum without optimisation sums in one fixed order
+        positions[block, : axes.shape[1]] = np.einsum("ij,jk->ik", states.data[block] - mean, axes, optimize=False)
+    return positions * states.scale
+
+
+def initial_positions(init: Any, states: States, n_components: int, seed: int) -> NDArray[np.float32]:
+    """The map before the first step.
+
+    Parameters
+    ----------
+    init : {"pca", "random"} or (n, n_components) array-like
+        Principal components scaled to a standard deviation of 1e-4 along the first axis (Kobak & Berens 2019), with
+        noise a hundred times smaller so that equal states can part; Gaussian noise of standard deviation 1e-4; or
+        places, used as they are.
+    states : States
+        The n points to place.
+    n_components : int
+        Dimensions of the map.
+    seed : int
+        Seed of the noise.
+
+    Returns
+    -------
+    (n, n_components) float32, C order
+
+    Raises
+    ------
+    InputError
+        An unknown name, or an array of another shape or with values that are not finite.
+    """
+    n = len(states)
+    noise = np.random.default_rng(seed).standard_normal((n, n_components))
+    if isinstance(init, str):
+        if init == "random":
+            return np.asarray(_SPREAD * noise, np.float32)
+        if init == "pca":
+            positions = principal_components(states, n_components)
+            spread = float(positions[:, 0].std())
+            positions *= _SPREAD / spread if spread > 0 else 0.0
+            return np.asarray(positions + _JITTER * noise, np.float32)
+        raise InputError(f"init must be 'pca', 'random' or an array of shape ({n}, {n_components}), not {init!r}.")
+    places = np.array(init, np.float32, order="C")
+    if places.shape != (n, n_components):
+        raise InputError(f"init must have shape ({n}, {n_components}), not {places.shape}.")
+    if not np.isfinite(places).all():
+        raise InputError("init must be finite; it holds NaN or infinity.")
+    return places
