@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
 from hiddenstate_core.corpora.corpus import Corpus, Vocabulary
@@ -49,7 +50,7 @@ def make_model(corpus: Corpus, hidden: tuple[int, ...] = (12,), *, embedding: in
     rng = np.random.default_rng(seed)
     spec = ModelSpec(hidden=hidden, embedding=embedding)
     shapes = parameter_shapes(spec, len(corpus.vocabulary), len(corpus.classes))
-    params = {name: (rng.normal(size=shape) * 0.8).astype(np.float32) for name, shape in shapes.items()}
+    params = {name: jnp.asarray(rng.normal(size=shape) * 0.8, np.float32) for name, shape in shapes.items()}
     metadata = {"seed": seed, "test_accuracy": 0.5}
     return Model(spec, corpus.vocabulary, corpus.classes, params, metadata=metadata)
 

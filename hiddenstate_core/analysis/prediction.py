@@ -45,7 +45,7 @@ class PredictionEvolution:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """Most probable class after each word, (T,) int64."""
-        return self.probabilities.argmax(axis=1)
+        return np.asarray(self.probabilities.argmax(axis=1), np.int64)
 
     @property
     def confidence(self) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.codecs import ZstdCodec
 
 from hiddenstate_core.errors import InputError
 
@@ -98,7 +99,7 @@ def create_step_array(group: zarr.Group, spec: StepArray, steps: int, shard: int
             chunks=(chunk, *tail),
             shards=(shard, *tail),
             dtype=spec.dtype,
-            compressors=zarr.codecs.ZstdCodec(level=1),
+            compressors=ZstdCodec(level=1),
             dimension_names=spec.dimensions,
         )
 

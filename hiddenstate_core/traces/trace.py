@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import ArrayLike, NDArray
+from zarr.codecs import ZstdCodec
 
 from hiddenstate_core.atomic import atomic_directory
 from hiddenstate_core.errors import InputError, StoreError, StoreNotFoundError
@@ -137,7 +138,7 @@ class Trace:
     @functools.cached_property
     def ids(self) -> tuple[str, ...]:
         """Name of each sequence."""
-        return tuple(self._array("sequences/ids")[:].tolist())
+        return tuple(np.asarray(self._array("sequences/ids")[:]).tolist())
 
     @functools.cached_property
     def split(self) -> NDArray[np.int8]:
@@ -177,12 +178,12 @@ class Trace:
     @functools.cached_property
     def lexicon(self) -> tuple[str, ...]:
         """Every distinct word as written."""
-        return tuple(self._array("lexicon/words")[:].tolist())
+        return tuple(np.asarray(self._array("lexicon/words")[:]).tolist())
 
     @functools.cached_property
     def vocabulary(self) -> tuple[str, ...]:
         """The words that the model knows; ``vocabulary[0]`` stands for the unknown ones."""
-        return tuple(self._array("vocabulary/words")[:].tolist())
+        return tuple(np.asarray(self._array("vocabulary/words")[:]).tolist())
 
     def tokens(self) -> zarr.Array[Any]:
         """Ids in `vocabulary` of every word read, (N,) int32."""
@@ -297,7 +298,7 @@ class Trace:
                     shape=values.shape,
                     chunks=(rows, *values.shape[1:]),
                     dtype=values.dtype,
-                    compressors=zarr.codecs.ZstdCodec(level=1),
+                    compressors=ZstdCodec(level=1),
                     dimension_names=dimensions,
                 )
                 array[:] = values
@@ -391,7 +392,7 @@ class SequenceTrace:
     def words(self) -> list[str]:
         """Words as written."""
         lexicon = self.trace.lexicon
-        return [lexicon[i] for i in self.trace.surface()[self.start : self.stop].tolist()]
+        return [lexicon[i] for i in np.asarray(self.trace.surface()[self.start : self.stop]).tolist()]
 
     @property
     def known(self) -> NDArray[np.bool_]:

@@ -101,7 +101,7 @@ class Writer:
         if not self._resumable():
             self._begin()
         self._group = zarr.open_group(self.partial, mode="r+", use_consolidated=False)
-        self._arrays = {spec.path: self._group[spec.path] for spec in plan.arrays()}
+        self._arrays: dict[str, Any] = {spec.path: self._group[spec.path] for spec in plan.arrays()}
 
     def missing(self) -> list[int]:
         """Numbers of the shards that are not on disk yet."""
