@@ -12,7 +12,8 @@ from hiddenstate_core.corpora.corpus import UNKNOWN, Corpus
 
 __all__ = ["Batch", "Windows", "batches", "last_words", "pad", "shuffled", "whole", "width_for"]
 
-_SMALLEST = 16
+#: Batches are not made narrower than this.
+_SMALLEST = 24
 #: Training batches are formed from runs of this many batches' worth of shuffled sequences, ordered by length.
 _WINDOW = 16
 
@@ -37,11 +38,14 @@ class Batch:
 
 
 def width_for(length: int, longest: int) -> int:
-    """Padded length of a batch whose longest sequence has `length` words: a power of two, but at most `longest`."""
-    width = _SMALLEST
-    while width < length:
-        width *= 2
-    return max(1, min(width, longest))
+    """Padded length of a batch whose longest sequence has `length` words: `longest`, halved while it is enough.
+
+    Few different widths come out, since a network is compiled anew for each.
+    """
+    width = max(1, longest)
+    while -(-width // 2) >= max(length, _SMALLEST):
+        width = -(-width // 2)
+    return width
 
 
 @dataclasses.dataclass(frozen=True)

@@ -214,15 +214,13 @@ class Cell(nnx.Module):
     """Parameters of one direction of an LSTM layer."""
 
     def __init__(self, below: int, units: int, rngs: nnx.Rngs) -> None:
-        glorot = nnx.initializers.glorot_uniform()
-        orthogonal = nnx.initializers.orthogonal()
-        blocks = [orthogonal(rngs.params(), (units, units), jnp.float32) for _ in GATES]
-        bias = jnp.zeros((4, units), jnp.float32).at[GATES.index("forget")].set(1.0)
-        # Each gate's block is initialised as a matrix of its own.
-        kernels = [glorot(rngs.params(), (below, units), jnp.float32) for _ in GATES]
-        self.input_kernel = nnx.Param(jnp.concatenate(kernels, axis=1))
-        self.recurrent_kernel = nnx.Param(jnp.concatenate(blocks, axis=1))
-        self.bias = nnx.Param(bias.reshape(-1))
+        generator = _numpy(rngs)
+        bias = np.zeros((len(GATES), units))
+        bias[GATES.index("forget")] = 1
+        # Each gate's block is drawn as a matrix of its own.
+        self.input_kernel = _param(np.hstack([_glorot(generator, below, units) for _ in GATES]))
+        self.recurrent_kernel = _param(np.hstack([_orthogonal(generator, units) for _ in GATES]))
+        self.bias = _param(bias.reshape(-1))
 
 
 class Layer(nnx.Module):
@@ -230,6 +228,14 @@ class Layer(nnx.Module):
 
     def __init__(self, below: int, units: int, rngs: nnx.Rngs) -> None:
         self.forward = Cell(below, units, rngs)
+
+
+class Readout(nnx.Module):
+    """Parameters of the dense layer from the last hidden state to the class logits."""
+
+    def __init__(self, below: int, classes: int, rngs: nnx.Rngs) -> None:
+        self.kernel = _param(_glorot(_numpy(rngs), below, classes))
+        self.bias = _param(np.zeros(classes))
 
 
 class Classifier(nnx.Module):
@@ -249,12 +255,10 @@ class Classifier(nnx.Module):
     """
 
     def __init__(self, spec: ModelSpec, words: int, classes: int, rngs: nnx.Rngs) -> None:
-        self.embedding = nnx.Param(0.05 * jax.random.normal(rngs.params(), (words, spec.embedding), jnp.float32))
+        self.embedding = _param(_numpy(rngs).normal(0.0, 0.05, (words, spec.embedding)))
         below = (spec.embedding, *spec.hidden[:-1])
         self.layers = nnx.List([Layer(b, units, rngs) for b, units in zip(below, spec.hidden, strict=True)])
-        self.readout = nnx.Linear(
-            spec.hidden[-1], classes, kernel_init=nnx.initializers.glorot_uniform(), precision=_PRECISION, rngs=rngs
-        )
+        self.readout = Readout(spec.hidden[-1], classes, rngs)
 
     def __call__(self, tokens: Integers) -> jax.Array:
         """Class probabilities (C,) after the last word of one sequence of word ids (T,) with T of at least 1."""
@@ -268,8 +272,28 @@ class Classifier(nnx.Module):
     @classmethod
     def from_parameters(cls, spec: ModelSpec, params: Params) -> Classifier:
         """Module that holds the arrays given."""
-        words, classes = params["embedding"].shape[0], params["readout.bias"].shape[0]
-        graph, empty = nnx.split(nnx.eval_shape(lambda: cls(spec, words, classes, nnx.Rngs(0))), nnx.Param)
-        for path, value in nnx.to_flat_state(empty):
+        network = cls(spec, params["embedding"].shape[0], params["readout.bias"].shape[0], nnx.Rngs(0))
+        state = nnx.state(network, nnx.Param)
+        for path, value in nnx.to_flat_state(state):
             value.set_value(params[".".join(map(str, path))])
-        return nnx.merge(graph, empty)
+        nnx.update(network, state)
+        return network
+
+
+def _param(values: NDArray[np.float64]) -> nnx.Param[jax.Array]:
+    return nnx.Param(jnp.asarray(values.astype(np.float32)))
+
+
+def _numpy(rngs: nnx.Rngs) -> np.random.Generator:
+    """NumPy generator from a Flax key: the draws are the same under every release of jax, and nothing is compiled."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(rngs.params())))
+
+
+def _glorot(generator: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
+    limit = np.sqrt(6 / (rows + columns))
+    return generator.uniform(-limit, limit, (rows, columns))
+
+
+def _orthogonal(generator: np.random.Generator, size: int) -> NDArray[np.float64]:
+    q, r = np.linalg.qr(generator.standard_normal((size, size)))
+    return np.asarray(q * np.where(np.diag(r) < 0, -1.0, 1.0))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hiddenstate_core.corpora.corpus import UNKNOWN, UNLABELLED, Corpus
 from hiddenstate_core.errors import CorpusError, ModelError
-from hiddenstate_core.models.batches import last_words, shuffled
+from hiddenstate_core.models.batches import Batch, last_words, shuffled
 from hiddenstate_core.models.model import Model, predict_batches
 from hiddenstate_core.models.network import Classifier, Params, layer_parameters, matmul, number_of_layers, readout
 from hiddenstate_core.models.recurrence import recur
@@ -26,8 +26,6 @@ from hiddenstate_core.models.spec import ModelSpec, TrainOptions
 from hiddenstate_core.progress import Advance, progress_bar
 
 __all__ = ["train"]
-
-Batch = tuple[jax.Array, jax.Array, jax.Array]
 
 
 def train(
@@ -126,7 +124,8 @@ def _fit(training: Corpus, validation: Corpus, spec: ModelSpec, options: TrainOp
     optimiser = _optimiser(options, steps * options.epochs)
     classifier = Classifier(spec, len(training.vocabulary), len(training.classes), nnx.Rngs(options.seed))
     params = classifier.parameters()
-    state = _State(params, optimiser.init(params), jax.tree.map(jnp.zeros_like, params), jnp.zeros((), jnp.int32))
+    zeros: Any = {name: np.zeros(array.shape, np.float32) for name, array in params.items()}
+    state = _State(params, jax.jit(optimiser.init)(params), zeros, jnp.zeros((), jnp.int32))
     advance_state = _compile_step(optimiser, spec, options)
     generator = np.random.default_rng([options.seed, 2])
     kept, best, best_score, note = params, 0, (-1.0, 0.0), ""
@@ -177,13 +176,10 @@ def _optimiser(options: TrainOptions, steps: int) -> optax.GradientTransformatio
 
 
 def _compile_step(optimiser: optax.GradientTransformation, spec: ModelSpec, options: TrainOptions) -> Any:
-    """Compiled ``(state, tokens, lengths, labels, key) -> (state, loss)``."""
+    """Compiled ``(state, batch) -> (state, loss)``."""
 
-    def run(state: _State, batch: Batch, key: jax.Array) -> tuple[_State, jax.Array]:
-        def loss_of(params: Params) -> jax.Array:
-            return _loss(params, batch, key, spec, options)
-
-        loss, gradient = jax.value_and_grad(loss_of)(state.params)
+    def run(state: _State, batch: _Fed) -> tuple[_State, jax.Array]:
+        loss, gradient = jax.value_and_grad(_loss)(state.params, batch, spec, options)
         updates, moments = optimiser.update(gradient, state.moments, state.params)
         params = optax.apply_updates(state.params, updates)
         decay = options.average
@@ -207,50 +203,76 @@ def _run_epoch(
     losses = []
     windows = last_words(training, spec.max_length, options.crop, generator)
     for batch in shuffled(windows, options.batch_size, generator):
-        labels = np.full(len(batch.lengths), UNLABELLED, np.int32)
-        labels[: len(batch.rows)] = training.labels[batch.rows]
-        key = jax.random.key(int(generator.integers(2**31)))
-        state, loss = advance_state(state, (batch.tokens, batch.lengths, labels), key)
+        state, loss = advance_state(state, _feed(batch, training, spec, options, generator))
         losses.append(loss)
         advance(1, note=note)
     return state, float(np.mean(np.asarray(losses, np.float64)))
 
 
-def _loss(params: Params, batch: Batch, key: jax.Array, spec: ModelSpec, options: TrainOptions) -> jax.Array:
-    """Mean cross-entropy of a batch's labelled columns under fresh dropout masks."""
-    tokens, lengths, labels = batch
-    columns, classes = tokens.shape[1], params["readout.bias"].shape[0]
-    keys = iter(jax.random.split(key, 2 + 2 * number_of_layers(params)))
-    if options.word_dropout:
-        dropped = jax.random.bernoulli(next(keys), options.word_dropout, tokens.shape)
-        tokens = jnp.where(dropped, UNKNOWN, tokens)
-    inputs = jnp.take(params["embedding"], tokens, axis=0, mode="clip")
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["tokens", "lengths", "labels", "kept", "kept_last"],
+    meta_fields=[],
+)
+@dataclasses.dataclass(frozen=True)
+class _Fed:
+    """What a training step reads.
+
+    Words of B padded sequences (T, B), words already dropped; lengths and labels (B,), `UNLABELLED` where a column is
+    empty; and which units stay: for each layer, those of its input (B, I) and those it feeds back (B, H), and those
+    of the last hidden state in front of the readout (B, H).
+    """
+
+    tokens: jax.Array
+    lengths: jax.Array
+    labels: jax.Array
+    kept: tuple[tuple[jax.Array, jax.Array], ...]
+    kept_last: jax.Array
+
+
+def _feed(
+    batch: Batch, training: Corpus, spec: ModelSpec, options: TrainOptions, generator: np.random.Generator
+) -> _Fed:
+    """Draw a batch's dropout masks (in NumPy: jax's generators take seconds to compile)."""
+    columns = len(batch.lengths)
+    labels = np.full(columns, UNLABELLED, np.int32)
+    labels[: len(batch.rows)] = training.labels[batch.rows]
+
+    def kept(rate: float, *shape: int) -> Any:
+        return generator.random(shape, np.float32) >= rate
+
+    tokens = np.where(kept(options.word_dropout, *batch.tokens.shape), batch.tokens, UNKNOWN)
+    below = (spec.embedding, *spec.hidden[:-1])
+    rate = options.variational_dropout
+    masks = tuple((kept(rate, columns, b), kept(rate, columns, h)) for b, h in zip(below, spec.hidden, strict=True))
+    return _Fed(tokens, batch.lengths, labels, masks, kept(spec.dropout, columns, spec.hidden[-1]))  # type: ignore[arg-type]
+
+
+def _loss(params: Params, batch: _Fed, spec: ModelSpec, options: TrainOptions) -> jax.Array:
+    """Mean cross-entropy of a batch's labelled columns under its dropout masks."""
+    inputs = jnp.take(params["embedding"], batch.tokens, axis=0, mode="clip")
     for layer in range(number_of_layers(params)):
         input_kernel, recurrent_kernel, bias = layer_parameters(params, layer)
-        below, units = input_kernel.shape[0], recurrent_kernel.shape[0]
-        inputs = inputs * _mask(next(keys), options.variational_dropout, (columns, below))
-        fed_back = _mask(next(keys), options.variational_dropout, (columns, units))
-        inputs = recur(recurrent_kernel, matmul(inputs, input_kernel) + bias, fed_back)
-    last = jnp.take_along_axis(inputs, jnp.maximum(lengths - 1, 0)[None, :, None], axis=0)[0]
-    logits = readout(params, last * _mask(next(keys), spec.dropout, last.shape))
-    target = optax.smooth_labels(jax.nn.one_hot(labels, classes), options.label_smoothing)
-    weight = (labels != UNLABELLED).astype(jnp.float32)
+        below, fed_back = (_scaled(mask, options.variational_dropout) for mask in batch.kept[layer])
+        inputs = recur(recurrent_kernel, matmul(inputs * below, input_kernel) + bias, fed_back)
+    last = jnp.take_along_axis(inputs, jnp.maximum(batch.lengths - 1, 0)[None, :, None], axis=0)[0]
+    logits = readout(params, last * _scaled(batch.kept_last, spec.dropout))
+    target = optax.smooth_labels(jax.nn.one_hot(batch.labels, logits.shape[1]), options.label_smoothing)
+    weight = (batch.labels != UNLABELLED).astype(jnp.float32)
     return jnp.sum(optax.softmax_cross_entropy(logits, target) * weight) / jnp.maximum(weight.sum(), 1.0)
 
 
-def _mask(key: jax.Array, rate: float, shape: tuple[int, ...]) -> jax.Array:
-    """Dropout factors: 0 with probability `rate`, else ``1 / (1 - rate)``."""
-    if rate == 0:
-        return jnp.ones(shape, jnp.float32)
-    return jax.random.bernoulli(key, 1 - rate, shape).astype(jnp.float32) / (1 - rate)
+def _scaled(mask: jax.Array, rate: float) -> jax.Array:
+    """Dropout factors of a mask: 0, or ``1 / (1 - rate)`` so that the mean is kept."""
+    return mask.astype(jnp.float32) / (1 - rate)
 
 
 def _averaged(state: _State, options: TrainOptions) -> Params:
     """Running mean of the weights, freed from its start at zero."""
     if options.average == 0:
         return state.params
-    scale = 1 / (1 - options.average ** int(state.count))
-    return jax.tree.map(lambda m: m * scale, state.mean)
+    scale = np.float32(1 / (1 - options.average ** int(state.count)))
+    return {name: jnp.asarray(np.asarray(mean) * scale) for name, mean in state.mean.items()}
 
 
 def _score(params: Params, validation: Corpus) -> tuple[float, float]:
