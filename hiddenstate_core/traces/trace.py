@@ -21,6 +21,9 @@ from hiddenstate_core.traces.schema import FORMAT, GATES, SCHEMA, check_name, la
 
 __all__ = ["Projection", "SequenceTrace", "Trace", "open_trace"]
 
+#: What an embedding says of itself, as far as it does; noted beside its coordinates.
+_NOTES = ("method", "parameters", "kl_divergence", "n_iter", "seed", "seconds", "interrupted")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Projection:
@@ -439,7 +442,8 @@ def _coordinates(projection: Any) -> tuple[NDArray[np.float32], dict[str, Any]]:
     if hasattr(projection, "embedding") and callable(projection.embedding):
         projection = projection.embedding()
     if hasattr(projection, "coordinates"):
-        notes = dict(projection.attributes) if hasattr(projection, "attributes") else {}
+        notes = {name: getattr(projection, name) for name in _NOTES if hasattr(projection, name)}
+        notes["parameters"] = dict(notes.get("parameters", {}))
         projection = projection.coordinates
     elif hasattr(projection, "embedding_"):
         projection = projection.embedding_

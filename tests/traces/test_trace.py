@@ -41,9 +41,8 @@ def test_layers_and_gates(small_trace: Trace) -> None:
     assert small_trace.layers == (12, 8)
     assert small_trace.hidden(0).shape[1] == 12
     assert small_trace.hidden().shape[1] == small_trace.gate("forget").shape[1] == 8
-    np.testing.assert_allclose(
-        small_trace.hidden()[:], small_trace.gate("output")[:] * np.tanh(small_trace.cell()[:]), atol=1e-6
-    )
+    gate, cell = np.asarray(small_trace.gate("output")), np.asarray(small_trace.cell())
+    np.testing.assert_allclose(np.asarray(small_trace.hidden()), gate * np.tanh(cell), atol=1e-6)
     with pytest.raises(InputError, match="Layer 2 does not exist"):
         small_trace.hidden(2)
     with pytest.raises(InputError, match="no gate 'reset'"):
@@ -53,7 +52,7 @@ def test_layers_and_gates(small_trace: Trace) -> None:
 
 
 def test_xarray_shows_named_axes(small_trace: Trace) -> None:
-    expected = {
+    expected: dict[str, dict[str, tuple[str, ...]]] = {
         "steps": {"tokens": ("step",), "surface": ("step",), "probabilities": ("step", "class")},
         "sequences": {"offsets": ("boundary",), "labels": ("sequence",), "ids": ("sequence",)},
         "layers/0/forward": {"hidden": ("step", "unit"), "cell": ("step", "unit")},
