@@ -74,10 +74,10 @@ def find_archive(archive: Archive, *, progress: bool = True) -> Path:
     folder = os.environ.get("HIDDENSTATE_DATA")
     if folder:
         given = Path(folder).expanduser() / archive.filename
-        if given.is_file():
+        if _is_file(given):
             return given
     kept = cache_folder() / "archives" / archive.filename
-    if kept.is_file() and file_digest(kept) == archive.sha256:
+    if _is_file(kept) and file_digest(kept) == archive.sha256:
         return kept
     problems = []
     for address in archive.addresses:
@@ -91,6 +91,13 @@ def find_archive(archive: Archive, *, progress: bool = True) -> Path:
         f"{archive.title} is needed: {problems[-1]} Check the network, or put {archive.filename} into a folder and set "
         f"HIDDENSTATE_DATA to it{f' (now {folder}, where it is not)' if folder else ''}."
     ) from problems[-1]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # a folder that may not be entered
+        raise ArchiveError(f"{path} cannot be reached ({error.strerror}); check the permissions.") from error
 
 
 def file_digest(path: Path) -> str:
@@ -193,15 +200,17 @@ class _Bar:
 
     def __init__(self, advance: Advance) -> None:
         self._advance = advance
+        self._done = 0
         self.total = 0
 
     def update(self, amount: int) -> None:
-        if self.total:
+        amount = min(amount, self.total - self._done)  # pooch counts the last, shorter block as a whole one
+        if amount > 0:
+            self._done += amount
             self._advance(amount / self.total)
 
     def reset(self) -> None:
-        """Pooch resets the bar to fill it in one go at the end: it is full by then."""
-        self.total = 0
+        """Nothing: pooch empties its bar at the end only to fill it again."""
 
     def close(self) -> None:
         return None
@@ -213,10 +222,18 @@ def _download(archive: Archive, address: str, target: Path, progress: bool) -> N
     import requests
 
     title = f"Downloading {archive.filename}"
+    opened: list[Any] = []
     try:
         with atomic_path(target) as temporary, progress_bar(title, 1.0, show=progress) as advance:
             bar: Any = _Bar(advance)
-            pooch.HTTPDownloader(progressbar=bar, timeout=PATIENCE)(address, str(temporary), None)
+            fetch = pooch.HTTPDownloader(
+                progressbar=bar,
+                chunk_size=1 << 16,
+                timeout=PATIENCE,
+                headers={"Accept-Encoding": "identity"},  # the bytes as they are, or the checksum would not fit
+                hooks={"response": lambda response, *_, **__: opened.append(response)},
+            )
+            fetch(address, str(temporary), None)
             found = file_digest(temporary)
             if found != archive.sha256:
                 raise DownloadError(
@@ -229,6 +246,9 @@ def _download(archive: Archive, address: str, target: Path, progress: bool) -> N
         if isinstance(error, HiddenStateError):
             raise
         raise DownloadError(f"{target} could not be written ({error.strerror or error}).") from error
+    finally:
+        for response in opened:  # pooch leaves the connection of a failed request open
+            response.close()
 
 
 def _reason(error: Exception) -> str:

@@ -57,6 +57,7 @@ def kept_words(path: Path) -> tuple[Words, Sheet] | None:
 
 def keep_words(path: Path, words: Words, sheet: Sheet) -> None:
     """Write cut texts aside and rename; a cache that cannot be written is no error."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     arrays: dict[str, NDArray[Any]] = {
@@ -68,7 +69,7 @@ def keep_words(path: Path, words: Words, sheet: Sheet) -> None:
         "ids": _pack(sheet.ids),
     }
     names = json.dumps({"classes": sheet.classes, "splits": sheet.splits})
-    with contextlib.suppress(OSError), atomic_path(path) as temporary:
+    with contextlib.suppress(OSError, SafetensorError), atomic_path(path) as temporary:
         save_file(arrays, temporary, metadata={"names": names, "digest": _digest(arrays, names)})
 
 

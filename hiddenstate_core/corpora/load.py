@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -44,7 +45,7 @@ def load_corpus(
         exactly one of them are kept. By default the five of the paper: earn, acq, money-fx, crude, grain.
     splits : sequence of str, optional
         For "imdb" only: some of "train", "test" and "unsup" (reviews without a label, -1). By default
-        ``("train", "test")``.
+        ``("train", "test")``. The vocabulary is always that of the train split.
     progress : bool
         Show progress on standard error where that is a terminal.
 
@@ -87,9 +88,23 @@ def _load_imdb(size: int, splits: Sequence[str] | None, progress: bool) -> Corpu
     from hiddenstate_core.corpora.imdb import IMDB, check_splits, read_imdb
 
     wanted = ("train", "test") if splits is None else check_splits(splits)
+    # The vocabulary is that of the train split even where only another one is wanted.
+    read = ("train", "test", "unsup") if "unsup" in wanted else ("train", "test")
     path = find_archive(IMDB, progress=progress)
-    key = {"archive": file_digest(path), "splits": wanted}
-    return _cut_once("imdb", key, lambda: read_imdb(path, wanted, progress=progress), size, progress)
+    key = {"archive": file_digest(path), "splits": read}
+    corpus = _cut_once("imdb", key, lambda: read_imdb(path, read, progress=progress), size, progress)
+    return _only(corpus, wanted)
+
+
+def _only(corpus: Corpus, splits: tuple[str, ...]) -> Corpus:
+    """The sequences of these splits, which are then the only ones the corpus knows of."""
+    if splits == corpus.splits:
+        return corpus
+    old = np.array([corpus.splits.index(s) for s in splits], np.int8)
+    chosen = corpus.select(np.flatnonzero(np.isin(corpus.split, old)))
+    codes = np.zeros(len(corpus.splits), np.int8)
+    codes[old] = np.arange(len(splits), dtype=np.int8)
+    return dataclasses.replace(chosen, split=codes[chosen.split], splits=splits)
 
 
 def _load_reuters(size: int, topics: object, progress: bool) -> Corpus:

@@ -22,9 +22,14 @@ _BREAK = r"<br\s*/?>"
 #: The punctuation that Keras' text filter removes, white space and control characters. The apostrophe stays.
 _FILTER = r"[\s\p{Cc}!-&(-/:-@\[-`{-~]+"
 
+# String literals; an unterminated one ends with its line (in three quotes, with the text), so that no match ever fails
+# after a long way and the time stays linear.
 _CODE_STRING = (
     r"(?<!\w)(?i:[rbuft]|br|rb|fr|rf|tr|rt)?"
-    r'(?:"""(?:[^\\]|\\[\s\S])*?"""|\'\'\'(?:[^\\]|\\[\s\S])*?\'\'\'|"(?:[^"\\\n]|\\[\s\S])*"|\'(?:[^\'\\\n]|\\[\s\S])*\')'
+    r'(?:"""(?>(?:[^"\\]|\\[\s\S]|"(?!""))*)(?:""")?'
+    r"|\'\'\'(?>(?:[^'\\]|\\[\s\S]|'(?!''))*)(?:\'\'\')?"
+    r'|"(?>(?:[^"\\\n]|\\[\s\S])*)"?'
+    r"|'(?>(?:[^'\\\n]|\\[\s\S])*)'?)"
 )
 _CODE_COMMENT = r"#[^\n]*"
 _CODE_NUMBER = r"(?<![\w<])(?:0[xXoObB][\da-fA-F_]+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d[\d_]*)?[jJ]?)"
@@ -66,7 +71,8 @@ def code_tokenizer(vocabulary: Vocabulary | None = None) -> str:
     """JSON of the tokenizer for Python code: names, keywords and operators are words.
 
     String literals become ``<str>``, numbers ``<num>``, comments vanish; letters keep their case. The cut of a text
-    that was cut before and joined by spaces is the same.
+    that was cut before and joined by spaces is the same. Patterns stand in for Python's own tokenizer here: an
+    apostrophe in a comment begins a string.
     """
     from tokenizers import Regex, normalizers
 
