@@ -124,7 +124,7 @@ def merge_rows(
     start, stop : int
         Rows to work on.
     indices, conditional : (n, k) int64, float64
-        Neighbours in any order and their ``p_{j|i}``.
+        Neighbours, ids ascending in each row, and their ``p_{j|i}``.
     back_offsets, back_ids, back_values : (n + 1) int64, (n k) int32, (n k) float64
         The transpose, from `transpose`.
     scale : float
@@ -137,16 +137,15 @@ def merge_rows(
     counting = columns.shape[0] == 0
     k = indices.shape[1]
     for i in range(start, stop):
-        order = np.argsort(indices[i])
         a, b, end = 0, back_offsets[i], back_offsets[i + 1]
         at = np.int64(0) if counting else offsets[i]
         first = at
         while a < k or b < end:
-            mine = indices[i, order[a]] if a < k else np.int64(2**62)
+            mine = indices[i, a] if a < k else np.int64(2**62)
             theirs = np.int64(back_ids[b]) if b < end else np.int64(2**62)
             value = 0.0
             if mine <= theirs:
-                value += conditional[i, order[a]]
+                value += conditional[i, a]
                 a += 1
             if theirs <= mine:
                 value += back_values[b]

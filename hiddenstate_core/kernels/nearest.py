@@ -65,7 +65,7 @@ def _screen(panel: NDArray[np.float32], x: NDArray[np.float32], out: NDArray[np.
 
 
 @kernel()
-def _count_within(screened: NDArray[np.float32], limit: np.float32) -> int:
+def _count_within(screened: NDArray[np.float32], limit: np.float32) -> np.int32:
     hits = np.int32(0)
     for c in range(np.uint64(PANEL)):
         hits += np.int32(screened[c] <= limit)

@@ -20,11 +20,11 @@ _BUFFER = 1024
 @kernel()
 def _spread(value: int) -> int:
     """The low 16 bits of a number, each followed by a zero."""
-    v = np.uint32(value)
-    v = (v | (v << np.uint32(8))) & np.uint32(0x00FF00FF)
-    v = (v | (v << np.uint32(4))) & np.uint32(0x0F0F0F0F)
-    v = (v | (v << np.uint32(2))) & np.uint32(0x33333333)
-    v = (v | (v << np.uint32(1))) & np.uint32(0x55555555)
+    v = int(value)
+    v = (v | (v << 8)) & 0x00FF00FF
+    v = (v | (v << 4)) & 0x0F0F0F0F
+    v = (v | (v << 2)) & 0x33333333
+    v = (v | (v << 1)) & 0x55555555
     return v
 
 
@@ -51,7 +51,7 @@ def morton_order(
     for i in range(n):
         x = min(max(int((positions[i, 0] - low[0]) * factor), 0), cells - 1)
         y = min(max(int((positions[i, 1] - low[1]) * factor), 0), cells - 1)
-        codes[i] = _spread(x) | (_spread(y) << np.uint32(1))
+        codes[i] = _spread(x) | (_spread(y) << 1)
         order[i] = i
     other_codes = np.empty(n, np.uint32)
     other_order = np.empty(n, np.int32)
@@ -244,7 +244,7 @@ def group_repulsion(
     buffer = np.empty((3, _BUFFER), np.float32)
     totals = np.empty((GROUP, 3))
     for g in range(start, stop):
-        first, last = groups[g, 0], groups[g, 1]
+        first, last = int(groups[g, 0]), int(groups[g, 1])
         left, right = points[0, first], points[0, first]
         bottom, top = points[1, first], points[1, first]
         for s in range(first + 1, last):

@@ -39,7 +39,7 @@ def exact_neighbors(states: States, k: int, *, n_jobs: int | None = None, progre
 
     Notes
     -----
-    O(n^2 d) time, 12 n k bytes for the result and 4 n d bytes for a second copy of the points. A float32 product screens
+    O(n^2 d) time, 12 n k bytes for the result and 8 n d bytes for copies of the points. A float32 product screens
     ``|x - y|^2 - |x|^2 = |y|^2 - 2 x.y``; a pair that its rounding error could bring among the k nearest is decided by
     ``sum (x - y)^2`` in float64. The error bound is that of a dot product of d + 1 terms in any order
     (Higham 2002, Accuracy and Stability of Numerical Algorithms, eq. 3.5).

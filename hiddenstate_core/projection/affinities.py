@@ -105,12 +105,17 @@ def perplexity_affinities(graph: NeighborGraph, perplexity: float, *, n_jobs: in
     n = graph.n
     if n > _INT32_POINTS:
         raise InputError(f"Affinities hold at most {_INT32_POINTS} points, not {n}.")
-    indices = np.ascontiguousarray(graph.indices)
-    conditional = np.empty(indices.shape, np.float64)
+    indices, conditional = np.empty_like(graph.indices, order="C"), np.empty(graph.indices.shape)
+    distances = np.ascontiguousarray(graph.distances)
+
+    def sort_rows(start: int, stop: int) -> None:
+        order = np.argsort(graph.indices[start:stop], axis=1)
+        indices[start:stop] = np.take_along_axis(graph.indices[start:stop], order, axis=1)
+        conditional[start:stop] = np.take_along_axis(conditional[start:stop], order, axis=1)
+
     with Workers(n_jobs) as workers:
-        workers.run(
-            perplexity_rows, n, _GRAIN, np.ascontiguousarray(graph.distances), perplexity, conditional
-        )  # fmt: skip
+        workers.run(perplexity_rows, n, _GRAIN, distances, perplexity, conditional)
+        workers.run(sort_rows, n, _GRAIN)
         back = transpose(indices, conditional)
         counts = np.zeros(n, np.int64)
         offsets = np.zeros(n + 1, np.int64)

@@ -22,6 +22,8 @@ __all__ = ["Callback", "OptimizerOptions", "Progress", "optimize"]
 _GRAIN = 4096
 #: Iterations between two looks at the divergence.
 _CHECK = 50
+#: Spreads of a map: too small to be kept, that of the start, and that from which a small gradient means an optimum.
+_SMALLEST, _FIRST, _SETTLED = 1e-6, 1e-4, 1e-2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,7 @@ class OptimizerOptions(Options):
     patience : int or None
         Stop when the divergence has not fallen for so many iterations; None never stops.
     min_gradient : float
-        Stop when the norm of the whole gradient is below this.
+        Stop when the norm of the whole gradient is below this (and the map has left its start).
     """
 
     max_iter: int = 1000
@@ -149,6 +151,7 @@ def optimize(
                 done = descent.iteration
                 exaggerated = done <= options.early_iterations
                 if done % _CHECK == 0 or done == total:
+                    spread = descent.unfold()
                     told = Progress(done, descent.divergence(), descent.positions.copy())
                     note = f"KL {told.kl_divergence:.3f}"
                     if callback is not None and callback(told):
@@ -158,7 +161,7 @@ def optimize(
                         best, best_iteration = told.kl_divergence, done
                     elif options.patience is not None and done - best_iteration >= options.patience:
                         break
-                    if not exaggerated and norm < options.min_gradient:
+                    if not exaggerated and spread > _SETTLED and norm < options.min_gradient:
                         break
                 advance(1, note=note)
         except KeyboardInterrupt:
@@ -210,6 +213,19 @@ class _Descent:
         self.positions -= self.positions.mean(axis=0, dtype=np.float64).astype(np.float32)
         self.iteration += 1
         return 4.0 * math.sqrt(float(self._norms.sum()))
+
+    def unfold(self) -> float:
+        """Standard deviation of the widest axis, after a map that shrank to nothing was blown up to its first size.
+
+        Exaggerated attraction contracts states that form one cloud. So small a map obeys a linear law (every w_ij is
+        1), so its scale carries no information, while float32 would lose its shape.
+        """
+        spread = float(self.positions.std(axis=0, dtype=np.float64).max())
+        if 0 < spread < _SMALLEST:
+            factor = np.float32(_FIRST / spread)
+            self.positions *= factor
+            self._velocity *= factor
+        return spread
 
     def divergence(self) -> float:
         """KL(P || Q) with the last Z (of the positions before the last step)."""

@@ -153,6 +153,8 @@ class TSNE:
         """
         began = time.perf_counter()
         options = self._options()
+        if self.n_jobs is not None and not (_integer("n_jobs", self.n_jobs) >= 1 or self.n_jobs == -1):
+            raise InputError(f"n_jobs must be None, -1 or at least 1, not {self.n_jobs}.")
         states = States.read(X)
         n = len(states)
         perplexity = self._perplexity(n)
