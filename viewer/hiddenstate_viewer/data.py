@@ -1,0 +1,243 @@
+"""What the views share of one trace: read once, kept small, used by every session and never changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hiddenstate_core.analysis import DatasetOverview, PredictionEvolution, dataset_overview, prediction_evolution
+from hiddenstate_core.distances import StepDistances, step_distances
+from hiddenstate_core.errors import HiddenStateError
+from hiddenstate_core.traces import Trace
+from numpy.typing import NDArray
+
+from hiddenstate_viewer.colours import Palette
+
+__all__ = ["Reading", "ViewData"]
+
+#: Words shown of each sequence in the table.
+FIRST_WORDS = 14
+_BLOCK = 262_144
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reading:
+    """One sequence as the views show it; T words, C classes.
+
+    Parameters
+    ----------
+    index : int
+        Number of the sequence in the trace.
+    id : str
+        Its name.
+    start : int
+        Number of its first step in the trace.
+    evolution : PredictionEvolution
+        Prediction after each word.
+    known : (T,) bool
+        Whether the model knows each word.
+    jumps : (T,) float32
+        Step distances as shares of the data set's largest; empty where hidden states were not recorded.
+    colours : (T, 3) uint8
+        Of the model's output after each word.
+    before : (T, 3) uint8
+        Of the model's output before each word.
+    """
+
+    index: int
+    id: str
+    start: int
+    evolution: PredictionEvolution
+    known: NDArray[np.bool_]
+    jumps: NDArray[np.float32]
+    colours: NDArray[np.uint8]
+    before: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.evolution)
+
+
+class ViewData:
+    """A trace and what the views need of it, computed on first use and shared by all sessions.
+
+    Parameters
+    ----------
+    trace : Trace
+        A recording.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self._lock = threading.RLock()
+        self._kept: dict[tuple[str, Any], Any] = {}
+
+    @property
+    def name(self) -> str:
+        """Name of the store, without its folder."""
+        return self.trace.path.name
+
+    @functools.cached_property
+    def overview(self) -> DatasetOverview:
+        """Counts over the recorded sequences."""
+        return dataset_overview(self.trace)
+
+    @functools.cached_property
+    def palette(self) -> Palette:
+        """Colours of the classes."""
+        return Palette.of(self.trace.classes, self.overview.counts)
+
+    @functools.cached_property
+    def final(self) -> NDArray[np.int64]:
+        """Class predicted after the last word of each sequence, (S,) int64."""
+        return np.asarray(self.trace.final_probabilities.argmax(axis=1), np.int64)
+
+    @functools.cached_property
+    def _outputs(self) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+        probabilities = self.trace.probabilities()
+        predicted = np.empty(self.trace.steps, np.int16)
+        confidence = np.empty(self.trace.steps, np.float32)
+        for at in range(0, self.trace.steps, _BLOCK):
+            block = np.asarray(probabilities[at : at + _BLOCK], np.float32)
+            predicted[at : at + len(block)] = block.argmax(axis=1)
+            confidence[at : at + len(block)] = block.max(axis=1)
+        return predicted, confidence
+
+    @property
+    def predicted(self) -> NDArray[np.int16]:
+        """Most probable class at each step, (N,) int16."""
+        return self._outputs[0]
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """Its probability, (N,) float32."""
+        return self._outputs[1]
+
+    @functools.cached_property
+    def surface(self) -> NDArray[np.int32]:
+        """Number in the lexicon of every word as written, (N,) int32."""
+        return np.asarray(self.trace.surface()[:], np.int32)
+
+    def coordinates(self, projection: str) -> NDArray[np.float32]:
+        """The first two coordinates of every state, (N, 2) float32."""
+        return self.keep("projection", projection, lambda: self.trace.projection(projection).coordinates[:, :2])
+
+    def distances(self, layer: int) -> StepDistances | None:
+        """Step distances of a layer; None where its hidden states were not recorded."""
+        if "hidden" not in self.trace.recorded:
+            return None
+        return self.keep("distances", layer, lambda: step_distances(self.trace, layer))
+
+    def reading(self, sequence: int, layer: int = -1) -> Reading:
+        """One sequence as the views show it; reads that sequence only."""
+        view = self.trace.sequence(sequence)
+        evolution = prediction_evolution(self.trace, view.index)
+        distances = self.distances(layer)
+        after = self.palette.outputs(evolution.probabilities)
+        before = self.palette.outputs(np.vstack([evolution.initial[None, :], evolution.probabilities]))[: len(after)]
+        return Reading(
+            index=view.index,
+            id=view.id,
+            start=view.start,
+            evolution=evolution,
+            known=view.known,
+            jumps=np.zeros(0, np.float32) if distances is None else distances.normalised(view.index),
+            colours=after,
+            before=before,
+        )
+
+    @functools.cached_property
+    def table(self) -> pd.DataFrame:
+        """A row per sequence: number, id, classes by name, correct, confidence, length, first words."""
+        trace = self.trace
+        names = np.array([*trace.classes, "unknown"], object)
+        labels = trace.labels.astype(np.int64)
+        correct = np.where(labels < 0, "", np.where(self.final == labels, "yes", "no"))
+        return pd.DataFrame(
+            {
+                "id": list(trace.ids),
+                "class": names[labels],
+                "predicted": names[self.final],
+                "correct": correct.astype(object),
+                "confidence": np.round(100 * trace.final_probabilities.max(axis=1), 1).astype(np.float64),
+                "words": np.diff(trace.offsets),
+                "text": self._first_words(),
+            }
+        )
+
+    def _first_words(self) -> list[str]:
+        trace = self.trace
+        lexicon, surface = trace.lexicon, self.surface
+        texts = []
+        for start, stop in zip(trace.offsets[:-1].tolist(), trace.offsets[1:].tolist(), strict=True):
+            words = [lexicon[i] for i in surface[start : min(stop, start + FIRST_WORDS)].tolist()]
+            texts.append(" ".join(words) + (" …" if stop - start > FIRST_WORDS else ""))
+        return texts
+
+    def nearest(self, projection: str, x: float, y: float, reach: float) -> int | None:
+        """Number of the step whose point lies nearest to (x, y), within `reach`; O(N)."""
+        points = self.coordinates(projection)
+        if not len(points):
+            return None
+        squared = (points[:, 0] - np.float32(x)) ** 2 + (points[:, 1] - np.float32(y)) ** 2
+        step = int(squared.argmin())
+        return step if squared[step] <= reach * reach else None
+
+    def example(self) -> int | None:
+        """A sequence worth showing: classified correctly and surely, with the largest turn on the way.
+
+        Falls back to the longest sequence that has words; None where no sequence has any.
+        """
+        return self.keep("example", None, self._example)
+
+    def _example(self) -> int | None:
+        trace = self.trace
+        lengths = np.diff(trace.offsets)
+        if not lengths.any():
+            return None
+        sure = trace.final_probabilities.max(axis=1)
+        good = (trace.labels == self.final) & (lengths >= min(12, int(lengths.max()))) & (sure >= 0.9)
+        candidates = np.flatnonzero(good)
+        if not len(candidates):
+            return int(lengths.argmax())
+        # Of many, the surest are looked at: enough to find a good one, without reading the whole store.
+        candidates = candidates[np.argsort(-sure[candidates], kind="stable")][:200]
+        best, score = int(candidates[0]), -1.0
+        for index in np.sort(candidates).tolist():
+            evolution = prediction_evolution(trace, index)
+            turns = int(evolution.flips.sum())
+            value = float(evolution.change[1:].max(initial=0)) + 0.5 * (0 < turns <= 4) - 0.02 * max(turns - 4, 0)
+            if value > score:
+                best, score = index, value
+        return best
+
+    def check(self) -> None:
+        """Read what the first page needs, so that a damaged store is found before anything is served.
+
+        Raises
+        ------
+        HiddenStateError
+            Something that the page needs cannot be read.
+        """
+        try:
+            _ = self.table, self.palette, self.predicted
+            for name in self.trace.projections[:1]:
+                self.coordinates(name)
+            self.distances(-1)
+        except HiddenStateError:
+            raise
+        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+            from hiddenstate_core.errors import StoreError
+
+            raise StoreError(f"{self.trace.path} cannot be read ({error}); record it again with `hiddenstate extract`.") from error
+
+    def keep(self, kind: str, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made once and kept under `kind` and `key`."""
+        with self._lock:
+            if (kind, key) not in self._kept:
+                self._kept[kind, key] = make()
+            return self._kept[kind, key]

@@ -1,0 +1,157 @@
+"""Class probability over time (a row per class, a column per word) and step distances (a bar per word)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from bokeh.models import BoxAnnotation, ColumnDataSource, FixedTicker, Range1d, Span
+from numpy.typing import NDArray
+
+from hiddenstate_viewer.colours import OTHER, WHITE, Palette, hex_of, ramp, rgba32
+from hiddenstate_viewer.data import Reading
+from hiddenstate_viewer.theme import INK, MUTED, quiet_figure
+
+__all__ = ["SequenceCharts", "heat_rows", "short"]
+
+#: Rows of classes at most; the others share one.
+MAX_ROWS = 8
+ROW, BARS = 20, 96
+_LEFT = 82
+
+
+def short(name: str, length: int = 12) -> str:
+    """A class name cut to what a row has room for."""
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def heat_rows(reading: Reading, palette: Palette) -> tuple[list[str], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Rows of the heatmap, top to bottom.
+
+    Parameters
+    ----------
+    reading : Reading
+        A sequence of T words.
+    palette : Palette
+        Colours of its classes.
+
+    Returns
+    -------
+    names : list of str
+        R row names; with many classes those that were ever most probable come first, and the last row is the rest's.
+    colours : (R, T, 3) uint8
+        White to the class's hue by probability.
+    summary : (1, T, 3) uint8
+        Two classes: the diverging scale; more: the most probable class's hue by its probability.
+    """
+    p = reading.evolution.probabilities
+    count = len(palette.classes)
+    chosen = list(range(count))
+    if count > MAX_ROWS:
+        chosen = sorted(np.argsort(-p.max(axis=0), kind="stable")[: MAX_ROWS - 1].tolist()) if len(p) else chosen[: MAX_ROWS - 1]
+    index = np.rint(np.clip(p, 0, 1) * 255).astype(np.int64)
+    rows = [palette.class_scale(c)[index[:, c]] for c in chosen]
+    names = [palette.classes[c] for c in chosen]
+    if count > MAX_ROWS:
+        rest = np.clip(1 - p[:, chosen].sum(axis=1), 0, 1)
+        rows.append(ramp(WHITE, OTHER)[np.rint(rest * 255).astype(np.int64)])
+        names.append(f"{count - len(chosen)} others")
+    colours = np.stack(rows) if rows else np.zeros((0, len(p), 3), np.uint8)
+    return names, colours, reading.colours[None]
+
+
+class SequenceCharts:
+    """The two charts under the words, on one axis of word positions.
+
+    Parameters
+    ----------
+    palette : Palette
+        Colours of the classes.
+    """
+
+    def __init__(self, palette: Palette) -> None:
+        self.palette = palette
+        self.positions = Range1d(-0.5, 0.5)
+        self.rows = min(len(palette.classes), MAX_ROWS)
+        self._cells = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
+        self._bars = ColumnDataSource({"x": [], "top": [], "colour": []})
+        self.heat = self._heatmap()
+        self.bars = self._barchart()
+
+    def _heatmap(self) -> Any:
+        plot = quiet_figure(
+            height=round(ROW * (self.rows + 0.6)) + 2,
+            sizing_mode="stretch_width",
+            x_range=self.positions,
+            y_range=Range1d(0, self.rows + 0.6),
+            min_border_left=_LEFT,
+            min_border_right=4,
+            name="hs-heatmap",
+        )
+        plot.image_rgba(image="image", x="x", y="y", dw="dw", dh="dh", source=self._cells)
+        plot.xaxis.visible = False
+        plot.yaxis.axis_line_color = None
+        self.heat_box = _box()
+        plot.add_layout(self.heat_box)
+        return plot
+
+    def _barchart(self) -> Any:
+        plot = quiet_figure(
+            height=BARS,
+            sizing_mode="stretch_width",
+            x_range=self.positions,
+            y_range=Range1d(0, 1.04),
+            min_border_left=_LEFT,
+            min_border_right=4,
+            min_border_top=4,
+            name="hs-distances",
+        )
+        plot.vbar(x="x", top="top", width=0.86, color="colour", line_width=0, source=self._bars)
+        plot.yaxis.ticker = FixedTicker(ticks=[0, 0.5, 1])
+        plot.yaxis.axis_line_color = None
+        plot.ygrid.grid_line_color = "#eef0f2"
+        plot.ygrid.ticker = plot.yaxis[0].ticker
+        plot.xaxis.ticker.desired_num_ticks = 8
+        plot.xaxis.major_label_standoff = 3
+        self.bar_box = _box()
+        self.threshold = Span(
+            location=1, dimension="width", line_color=MUTED, line_width=1, line_dash="4 3", visible=False, syncable=False
+        )
+        plot.add_layout(self.bar_box)
+        plot.add_layout(self.threshold)
+        return plot
+
+    def update(self, reading: Reading | None) -> None:
+        """Show a sequence, or nothing."""
+        count = 0 if reading is None else len(reading)
+        if reading is None or not count:
+            self._cells.data = {"image": [], "x": [], "y": [], "dw": [], "dh": []}
+            self._bars.data = {"x": [], "top": [], "colour": []}
+            return
+        names, colours, summary = heat_rows(reading, self.palette)
+        height = len(names)
+        self._cells.data = {
+            "image": [rgba32(colours[::-1]), rgba32(summary)],
+            "x": [-0.5, -0.5],
+            "y": [0.6, 0.0],
+            "dw": [count, count],
+            "dh": [height, 0.5],
+        }
+        ticks = [height - i - 0.5 + 0.6 for i in range(height)]
+        self.heat.yaxis[0].ticker = FixedTicker(ticks=[*ticks, 0.25])
+        self.heat.yaxis[0].major_label_overrides = {
+            **{t: short(n) for t, n in zip(ticks, names, strict=True)}, 0.25: "output"
+        }
+        jumps = reading.jumps
+        self._bars.data = {
+            "x": np.arange(len(jumps)),
+            "top": jumps,
+            "colour": hex_of(reading.before[: len(jumps)]),
+        }
+        self.positions.update(start=-0.5, end=count - 0.5)
+
+
+def _box() -> BoxAnnotation:
+    return BoxAnnotation(
+        left=-1, right=0, visible=False, fill_color=None, line_color=INK, line_width=1.5, level="annotation", syncable=False
+    )

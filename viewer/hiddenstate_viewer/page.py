@@ -1,0 +1,378 @@
+"""The page: top bar, left column (data set or sequence), map, table; one selection that all of them follow."""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from importlib import resources
+from typing import Any
+
+import panel as pn
+from bokeh.events import MouseLeave, MouseMove, Tap
+from bokeh.models import ColumnDataSource, CustomJS
+from hiddenstate_core.traces import Trace
+
+from hiddenstate_viewer.data import Reading, ViewData
+from hiddenstate_viewer.evolution import SequenceCharts
+from hiddenstate_viewer.overview import ConfusionPlot, class_bars, figures_html
+from hiddenstate_viewer.projection import StateMap
+from hiddenstate_viewer.state import COLOUR_BY, Selection
+from hiddenstate_viewer.table import SequenceTable
+from hiddenstate_viewer.theme import CARD, SMALL, UNIT, VIEW_CSS
+from hiddenstate_viewer.words import header_html, legend_html, words_html
+
+__all__ = ["Page", "build_page", "connect", "linking_script"]
+
+HINT = "Hover a word, a column, a bar or a point."
+
+
+@functools.cache
+def linking_script() -> str:
+    """JavaScript of the shared cursor; harmless to run twice."""
+    return resources.files("hiddenstate_viewer").joinpath("linking.js").read_text("utf-8")
+
+
+def build_page(trace: Trace | ViewData) -> Any:
+    """The page of a trace as a Panel object, for a notebook or an application of one's own.
+
+    Parameters
+    ----------
+    trace : Trace or ViewData
+        What to show.
+
+    Returns
+    -------
+    panel.viewable.Viewable
+    """
+    return Page(trace if isinstance(trace, ViewData) else ViewData(trace)).layout
+
+
+def connect(page: str, charts: SequenceCharts, states: StateMap, *, threshold: Any, commands: Any, keys: bool) -> None:
+    """Tie the views of one sequence to one cursor in the browser."""
+    start = CustomJS(
+        args={
+            "map": states.plot, "steps": states.steps, "focus": states.focus, "labels": states.labels,
+            "extent": states.extent, "boxes": [charts.heat_box, charts.bar_box], "threshold": threshold,
+            "commands": commands,
+        },
+        code=linking_script()
+        + f"""
+        window.hiddenstate.register({page!r}, {{
+          map, steps, focus, labels, extent, boxes, threshold, commands, keys: {str(keys).lower()},
+          font: "{SMALL}px Arial, sans-serif",
+        }})
+        window.hiddenstate.fit({page!r}, false)
+        window.hiddenstate.relabel({page!r})""",
+    )  # fmt: skip
+    for plot in (states.plot, charts.heat, charts.bars):
+        plot.js_on_change("inner_width", start)
+    states.plot.js_on_change("inner_height", start)
+
+    def run(call: str) -> CustomJS:
+        return CustomJS(code=f"window.hiddenstate?.{call}")
+
+    for plot in (charts.heat, charts.bars):
+        plot.js_on_event(MouseMove, run(f"at({page!r}, cb_obj.x)"))
+        plot.js_on_event(MouseLeave, run(f"leave({page!r})"))
+    states.plot.js_on_event(MouseMove, run(f"over({page!r}, cb_obj.x, cb_obj.y)"))
+    states.plot.js_on_event(MouseLeave, run(f"leave({page!r})"))
+    states.steps.js_on_change("data", run(f"refresh({page!r})"))
+    states.extent.js_on_change("tags", run(f"fit({page!r}, true)"))
+    for axis in (states.plot.x_range, states.plot.y_range):
+        for name in ("start", "end"):
+            axis.js_on_change(name, run(f"relabel({page!r})"))
+    threshold.js_on_change(
+        "value",
+        CustomJS(
+            args={"line": charts.threshold},
+            code=f"""line.setv({{location: cb_obj.value / 100, visible: cb_obj.value < 100}})
+            window.hiddenstate?.relabel({page!r})""",
+        ),
+    )
+
+
+class Page:
+    """One session's page: views of a shared trace, and this session's selection.
+
+    Parameters
+    ----------
+    data : ViewData
+        The trace and what is shared of it.
+    keys : bool
+        Whether the page takes Esc and the arrow keys wherever they are pressed (not in a notebook).
+
+    Attributes
+    ----------
+    selection : Selection
+        What is selected; may be read and set.
+    layout : panel.viewable.Viewable
+        The page.
+    """
+
+    def __init__(self, data: ViewData, *, keys: bool = False) -> None:
+        self.data = data
+        self.selection = Selection(data)
+        self.id = f"hs-{uuid.uuid4().hex[:8]}"
+        self.charts = SequenceCharts(data.palette)
+        self.map = StateMap(data)
+        self.table = SequenceTable(self.selection)
+        self.commands = ColumnDataSource({"name": [], "value": [], "count": []})
+        self.threshold = _slider()
+        self._build()
+        connect(self.id, self.charts, self.map, threshold=self.threshold, commands=self.commands, keys=keys)
+        self.commands.on_change("data", self._asked)
+        self.map.plot.on_event(Tap, self._tapped)
+        self.map.follow_window()
+        watch = self.selection.param.watch
+        watch(self._show_sequence, ["sequence", "layer"])
+        watch(self._show_map, ["projection", "colour_by"])
+        watch(self._show_filter, "cell")
+        self._show_map()
+        self._show_filter()
+
+    # -- building ---------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self._header = _html("")
+        self._words = _html("", sizing_mode="stretch_both", min_height=90)
+        self._readout = _html(f'<div class="hs-readout" data-page="{self.id}" data-hint="{HINT}">{HINT}</div>')
+        self._legend = _html("")
+        self._map_title = _html("")
+        self._table_title = _html("")
+        self._clear = _button("Clear selection", self.selection.clear)
+        self._unfilter = _button("Show all", lambda: self.selection.param.update(cell=None))
+        self._sequence_view = self._sequence_card()
+        self._overview_view = self._overview_card()
+        self._sequence_view.visible = False
+        middle = self._map_card()
+        right = _card(
+            pn.Row(self._table_title, self._unfilter, sizing_mode="stretch_width", margin=0),
+            self.table.widget,
+            flex="0 0 clamp(380px, 29vw, 580px)",
+        )
+        self.layout = pn.Column(
+            self._top_bar(),
+            pn.Row(
+                self._overview_view, self._sequence_view, middle, right,
+                sizing_mode="stretch_both", margin=0, styles={"gap": f"{UNIT + 4}px"}, min_height=0,
+            ),
+            sizing_mode="stretch_both",
+            margin=0,
+            min_height=560,
+            styles={"padding": f"0 {2 * UNIT}px {2 * UNIT}px", "box-sizing": "border-box", "gap": "0px"},
+            css_classes=["hs-page"],
+        )  # fmt: skip
+
+    def _top_bar(self) -> Any:
+        trace, selection = self.data.trace, self.selection
+        controls = []
+        if trace.projections:
+            controls.append(_select("projection", list(trace.projections), selection.param.projection))
+        if len(trace.layers) > 1:
+            layers = {f"{i + 1} ({units} units)": i for i, units in enumerate(trace.layers)}
+            controls.append(_select("layer", layers, selection.param.layer))
+        controls.append(_select("colour by", COLOUR_BY, selection.param.colour_by))
+        from html import escape
+
+        summary = (
+            f'<div class="hs-summary"><b>{len(trace):,}</b> sequences &nbsp; <b>{trace.steps:,}</b> states &nbsp; '
+            f"<b>{len(trace.classes)}</b> classes &nbsp; <b>{' + '.join(str(n) for n in trace.layers)}</b> units</div>"
+        )
+        brand = f'<div class="hs-brand">hiddenstate<span>{escape(self.data.name)}</span></div>'
+        return pn.Row(
+            _html(brand, sizing_mode=None),
+            *controls,
+            _html(summary),
+            height=56,
+            sizing_mode="stretch_width",
+            margin=0,
+            styles={"align-items": "center", "gap": f"{2 * UNIT}px"},
+        )
+
+    def _sequence_card(self) -> Any:
+        heading = pn.Row(self._header, self._clear, sizing_mode="stretch_width", margin=0, styles={"gap": "8px"})
+        return _card(
+            heading,
+            _html('<div class="hs-title">Words<small>coloured by the output after reading each</small></div>'),
+            self._words,
+            self._readout,
+            _html('<div class="hs-title">Class probability over time</div>'),
+            pn.pane.Bokeh(self.charts.heat, sizing_mode="stretch_width", margin=0),
+            _html(
+                '<div class="hs-title">Distance between successive hidden states'
+                "<small>share of the data set's largest</small></div>"
+            ),
+            pn.pane.Bokeh(self.charts.bars, sizing_mode="stretch_width", margin=0),
+            flex="0 0 clamp(380px, 28vw, 560px)",
+        )
+
+    def _overview_card(self) -> Any:
+        self.confusion = ConfusionPlot(self.data, self._choose_cell)
+        rows = pn.widgets.Checkbox(name="share of each row", value=False, margin=0, stylesheets=[_CONTROL_CSS])
+        rows.param.watch(lambda event: self.confusion.normalise(event.new), "value")
+        unlabelled = self.data.overview.unlabelled
+        note = f"<small>{unlabelled:,} without a class are left out</small>" if unlabelled else ""
+        return _card(
+            _html('<div class="hs-title">Data set</div>'),
+            _html(figures_html(self.data)),
+            _html(f'<div class="hs-title">True classes<small>correct first, then errors by predicted class</small>{note}</div>'),
+            pn.pane.Bokeh(class_bars(self.data, lambda c: self._choose_cell(c, -1)), sizing_mode="stretch_width", margin=0),
+            pn.Row(
+                _html('<div class="hs-title">Confusion<small>true class by row, predicted by column</small></div>'),
+                rows,
+                sizing_mode="stretch_width",
+                margin=0,
+            ),
+            pn.pane.Bokeh(self.confusion.plot, sizing_mode="stretch_width", margin=0),
+            _html('<div class="hs-caption">Click a cell or a bar to list its sequences, a row of the table to read one.</div>'),
+            flex="0 0 clamp(380px, 28vw, 560px)",
+        )
+
+    def _map_card(self) -> Any:
+        if not self.data.trace.projections:
+            from html import escape
+
+            command = escape(f"hiddenstate project {self.data.trace.path}")
+            return _card(
+                _html(
+                    f'<div class="hs-empty"><b>No projection of the states yet</b>Make one:<code>{command}</code></div>',
+                    sizing_mode="stretch_both",
+                ),
+                flex="1 1 0",
+            )
+        reset = _button("Whole map", None)
+        reset.js_on_click(code=f"window.hiddenstate?.fit('{self.id}', true)")
+        return _card(
+            pn.Row(self._map_title, reset, sizing_mode="stretch_width", margin=0),
+            pn.pane.Bokeh(self.map.plot, sizing_mode="stretch_both", margin=0),
+            pn.Row(
+                self._legend,
+                pn.pane.Bokeh(self.threshold, margin=0),
+                sizing_mode="stretch_width",
+                margin=0,
+                styles={"align-items": "center", "gap": "16px"},
+            ),
+            flex="1 1 0",
+        )
+
+    # -- following --------------------------------------------------------------------------------------------------
+
+    def _reading(self) -> Reading | None:
+        if self.selection.sequence is None:
+            return None
+        return self.data.reading(self.selection.sequence, self.selection.layer)
+
+    def _show_sequence(self, *_events: Any) -> None:
+        reading = self._reading()
+        if reading is not None:
+            self._header.object = header_html(reading, self.data.palette)
+            self._words.object = words_html(reading, self.id)
+            self.charts.update(reading)
+        self.map.trace_sequence(reading)
+        self._sequence_view.visible = reading is not None
+        self._overview_view.visible = reading is None
+        self._show_legend()
+
+    def _show_map(self, *_events: Any) -> None:
+        self.map.show(self.selection.projection, self.selection.colour_by)
+        steps, count = self.data.trace.steps, len(self.data.trace)
+        name = self.selection.projection or ""
+        from html import escape
+
+        self._map_title.object = (
+            f'<div class="hs-title">Hidden states<small>{escape(name)} of {steps:,} states, {count:,} sequences</small></div>'
+        )
+        self._show_sequence()
+
+    def _show_legend(self) -> None:
+        chosen = self.selection.sequence is not None
+        self._legend.object = legend_html(self.data.palette, self.selection.colour_by, trajectory=chosen)
+
+    def _show_filter(self, *_events: Any) -> None:
+        from html import escape
+
+        cell, classes = self.selection.cell, self.data.trace.classes
+        self.confusion.mark(cell)
+        self._unfilter.visible = cell is not None
+        if cell is None:
+            what = f"{len(self.data.trace):,}"
+        else:
+            actual, predicted = cell
+            parts = [classes[actual]] if actual >= 0 else []
+            parts += [f"classified as {classes[predicted]}"] if predicted >= 0 else []
+            what = f"{len(self.table.widget.value):,}: {' '.join(parts)}"
+        self._table_title.object = f'<div class="hs-title">Sequences<small>{escape(what)}</small></div>'
+
+    def _choose_cell(self, actual: int, predicted: int) -> None:
+        cell = (actual, predicted)
+        self.selection.cell = None if self.selection.cell == cell else cell
+
+    # -- from the browser -------------------------------------------------------------------------------------------
+
+    def _asked(self, _attribute: str, _old: Any, new: Any) -> None:
+        name = next(iter(new.get("name", [])), None)
+        value = next(iter(new.get("value", [])), 0)
+        if name == "clear":
+            self.selection.clear()
+        elif name == "move" and value in (1, -1):
+            self.table.move(int(value))
+
+    def _tapped(self, event: Any) -> None:
+        step = self.map.step_at(float(event.x), float(event.y))
+        if step is not None:
+            import numpy as np
+
+            self.selection.select(int(np.searchsorted(self.data.trace.offsets, step, side="right")) - 1)
+
+
+_CONTROL_CSS = (
+    VIEW_CSS
+    + f"""
+label {{ font-size: {SMALL}px; color: #5b636d; }}
+.bk-input-group {{ flex-direction: row; align-items: center; gap: 6px; }}
+select.bk-input {{ height: 28px; padding: 2px 26px 2px 8px; font-size: 12px; border-radius: 6px; border-color: #dfe3e8;
+  background-color: #fff; }}
+.bk-btn {{ font-size: 12px; padding: 3px 10px; border-radius: 6px; border: 1px solid #dfe3e8; background: #fff;
+  color: #1b1f24; white-space: nowrap; }}
+.bk-btn:hover {{ background: #f4f5f7; }}
+"""
+)
+
+
+def _html(text: str, **options: Any) -> Any:
+    options = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [VIEW_CSS], **options}
+    return pn.pane.HTML(text, **options)
+
+
+def _card(*views: Any, flex: str) -> Any:
+    return pn.Column(
+        *views,
+        sizing_mode="stretch_both",
+        margin=0,
+        min_width=0,
+        styles={**CARD, "flex": flex, "padding": f"{UNIT + 4}px {2 * UNIT}px", "gap": f"{UNIT}px", "overflow": "hidden"},
+    )
+
+
+def _select(label: str, options: Any, parameter: Any) -> Any:
+    return pn.widgets.Select.from_param(
+        parameter, name=label, options=options, sizing_mode=None, margin=0, stylesheets=[_CONTROL_CSS]
+    )
+
+
+def _button(label: str, action: Any) -> Any:
+    button = pn.widgets.Button(
+        name=label, margin=0, sizing_mode=None, height=26, stylesheets=[_CONTROL_CSS], align="start"
+    )
+    if action is not None:
+        button.on_click(lambda _event: action())
+    return button
+
+
+def _slider() -> Any:
+    from bokeh.models import Slider
+
+    return Slider(
+        start=5, end=100, step=5, value=100, width=170, title="label words at steps ≥ (%)", show_value=True, margin=0,
+        bar_color="#8a9099", stylesheets=[_CONTROL_CSS], name="hs-threshold",
+    )  # fmt: skip

@@ -1,0 +1,131 @@
+"""The table of sequences: sorted, filtered and paged on the server, so that a hundred thousand rows are no more than ten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import panel as pn
+
+from hiddenstate_viewer.state import Selection
+from hiddenstate_viewer.theme import FONT, INK, LINE, MUTED, SMALL
+
+__all__ = ["SequenceTable"]
+
+ROW_HEIGHT = 28
+_CSS = f"""
+.tabulator {{ border: none; background: #fff; font-family: {FONT}; font-size: 12px; }}
+.tabulator .tabulator-header {{ border: none; border-bottom: 1px solid {LINE}; background: #fff; color: {MUTED};
+  font-weight: 600; font-size: {SMALL}px; }}
+.tabulator .tabulator-header .tabulator-col, .tabulator .tabulator-header .tabulator-col.tabulator-sortable:hover {{
+  border: none; background: #fff; }}
+.tabulator .tabulator-header .tabulator-col .tabulator-col-content {{ padding: 4px 6px; }}
+.tabulator .tabulator-header-filter input {{ border: 1px solid {LINE}; border-radius: 4px; padding: 2px 5px !important;
+  font: 11px {FONT}; color: {INK}; height: 22px; }}
+.tabulator .tabulator-header-filter input::placeholder {{ color: #a3aab3; }}
+.tabulator-row, .tabulator-row.tabulator-row-even {{ border: none; border-bottom: 1px solid #f0f2f4; background: #fff;
+  min-height: {ROW_HEIGHT}px; cursor: pointer; color: {INK}; }}
+.tabulator-row .tabulator-cell {{ border: none; padding: 0 6px; height: {ROW_HEIGHT - 1}px; line-height: {ROW_HEIGHT - 1}px; }}
+.tabulator-row.tabulator-selectable:hover {{ background: #f4f6f8; }}
+.tabulator-row.tabulator-selected, .tabulator-row.tabulator-selected:hover {{ background: #e6eaee; color: {INK};
+  font-weight: 600; }}
+.tabulator .tabulator-footer {{ border: none; border-top: 1px solid {LINE}; background: #fff; color: {MUTED};
+  font-weight: 400; font-size: {SMALL}px; padding: 4px 0; }}
+.tabulator .tabulator-footer .tabulator-page {{ border: 1px solid {LINE}; border-radius: 4px; background: #fff; color: {INK};
+  margin: 0 1px; padding: 2px 7px; }}
+.tabulator .tabulator-footer .tabulator-page.active {{ background: {INK}; color: #fff; }}
+.tabulator .tabulator-footer .tabulator-page:disabled {{ color: #b9c0c8; }}
+"""
+_FILTERS = {
+    "id": {"type": "input", "func": "like", "placeholder": "id"},
+    "class": {"type": "input", "func": "like", "placeholder": "class"},
+    "predicted": {"type": "input", "func": "like", "placeholder": "class"},
+    "correct": {"type": "input", "func": "like", "placeholder": "yes/no"},
+    "text": {"type": "input", "func": "like", "placeholder": "words"},
+}
+
+
+class SequenceTable:
+    """The sequences of a trace as rows; a click selects one.
+
+    Parameters
+    ----------
+    selection : Selection
+        What it follows and drives.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+        self.frame: pd.DataFrame = selection.data.table
+        self.widget = pn.widgets.Tabulator(
+            self.frame,
+            pagination="remote",
+            page_size=18,
+            show_index=False,
+            selectable=1,
+            disabled=True,
+            layout="fit_columns",
+            header_filters=_FILTERS,
+            hidden_columns=[],
+            sizing_mode="stretch_both",
+            min_height=200,
+            theme="simple",
+            stylesheets=[_CSS],
+            text_align={"confidence": "right", "words": "right"},
+            titles={"predicted": "classified", "correct": "right", "confidence": "conf. %", "words": "words", "text": "text"},
+            widths={"id": "19%", "class": "16%", "predicted": "17%", "correct": 46, "confidence": 58, "words": 50},
+            configuration={
+                "rowHeight": ROW_HEIGHT,
+                "paginationButtonCount": 3,
+                "headerSortTristate": True,
+                "columnDefaults": {"headerWordWrap": False},
+                "placeholder": "No sequence matches. Clear the filters to see all.",
+            },
+            css_classes=["hs-table"],
+        )
+        self.widget.on_click(self._clicked)
+        selection.param.watch(self._selected, "sequence")
+        selection.param.watch(self._filtered, "cell")
+
+    @property
+    def shown(self) -> pd.DataFrame:
+        """The rows in the order displayed, filters applied; its index is the number of the sequence."""
+        return self.widget.current_view
+
+    def move(self, by: int) -> None:
+        """Select the next (1) or previous (-1) sequence in the order displayed."""
+        order = self.shown.index.to_numpy()
+        if not len(order):
+            return
+        at = np.flatnonzero(order == self.selection.sequence)
+        row = 0 if not len(at) else int(np.clip(at[0] + by, 0, len(order) - 1))
+        self.selection.select(int(order[row]))
+        self._turn_to(row)
+
+    def _clicked(self, event: Any) -> None:
+        self.selection.toggle(int(self.widget.value.index[event.row]))
+
+    def _selected(self, event: Any) -> None:
+        rows = [] if event.new is None else np.flatnonzero(self.widget.value.index.to_numpy() == event.new).tolist()
+        if self.widget.selection != rows:
+            self.widget.selection = rows
+
+    def _turn_to(self, row: int) -> None:
+        page = row // int(self.widget.page_size or 1) + 1
+        if page != self.widget.page:
+            self.widget.page = page
+
+    def _filtered(self, event: Any) -> None:
+        trace, final = self.selection.data.trace, self.selection.data.final
+        keep = np.ones(len(trace), np.bool_)
+        if event.new is not None:
+            actual, predicted = event.new
+            if actual >= 0:
+                keep &= trace.labels == actual
+            if predicted >= 0:
+                keep &= final == predicted
+        self.widget.selection = []
+        self.widget.page = 1
+        self.widget.value = self.frame if event.new is None else self.frame[keep]
+        self._selected(type("Event", (), {"new": self.selection.sequence}))

@@ -1,0 +1,88 @@
+"""The current sequence as text: each word on the colour of the model's output after reading it; and the legends."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+
+from hiddenstate_viewer.colours import UNSURE, Palette, hex_of, ramp, readable_text
+from hiddenstate_viewer.data import Reading
+
+__all__ = ["gradient", "header_html", "legend_html", "words_html"]
+
+
+def words_html(reading: Reading | None, page: str) -> str:
+    """Markup of a sequence's words; each is a ``span.hs-word`` with its step in ``data-step``."""
+    if reading is None:
+        return ""
+    if not len(reading):
+        inner = '<span class="hs-caption">This sequence has no words: the prediction is that of the initial state.</span>'
+        return f'<div class="hs-words" data-page="{escape(page)}">{inner}</div>'
+    ground, ink = hex_of(reading.colours), readable_text(reading.colours)
+    spans = []
+    for step, word in enumerate(reading.evolution.words):
+        unknown = "" if reading.known[step] else " hs-unknown"
+        spans.append(
+            f'<span class="hs-word{unknown}" data-step="{step}" style="background:{ground[step]};color:{ink[step]}">'
+            f"{escape(word)}</span>"
+        )
+    return f'<div class="hs-words" data-page="{escape(page)}">{" ".join(spans)}</div>'
+
+
+def header_html(reading: Reading, palette: Palette) -> str:
+    """Markup of a sequence's id, class, classification, correctness and confidence."""
+    evolution = reading.evolution
+    final = evolution.final
+    last = evolution.probabilities[-1] if len(reading) else evolution.initial
+    verdict = {True: "correct", False: "wrong", None: "class unknown"}[evolution.correct]
+    cells = (
+        ("class", _named(evolution.label, palette)),
+        ("classified as", _named(final, palette)),
+        ("verdict", verdict),
+        ("confidence", f"{100 * float(last[final]):.1f} %"),
+    )
+    body = "".join(f"<div><small>{name}</small>{value}</div>" for name, value in cells)
+    count = f"{len(reading):,} word{'' if len(reading) == 1 else 's'}"
+    return (
+        f'<div class="hs-head"><span class="hs-id" title="{escape(reading.id)}">{escape(reading.id)}</span>'
+        f'<span class="hs-caption">sequence {reading.index} · {count}</span></div><div class="hs-verdict">{body}</div>'
+    )
+
+
+def gradient(colours: np.ndarray) -> str:
+    """A CSS gradient through a scale."""
+    picks = np.linspace(0, len(colours) - 1, 9).astype(np.int64)
+    return f"linear-gradient(90deg,{','.join(hex_of(colours[picks]))})"
+
+
+def legend_html(palette: Palette, colour_by: str = "prediction", *, trajectory: bool = False, most: int = 12) -> str:
+    """Markup of the legend of the map, words and bars."""
+    parts = []
+    names = [escape(name) for name in palette.classes]
+    if palette.binary and colour_by == "prediction":
+        scale = f'<i class="hs-scale" style="background:{gradient(palette.diverging)}"></i>'
+        parts.append(f"<span>{names[0]}{scale}{names[1]}</span>")
+    else:
+        shown = [i for i in range(len(names)) if palette.own[i]]
+        hues = hex_of(palette.hues)
+        parts += [f'<span>{_chip(hues[i])}{names[i]}</span>' for i in shown[:most]]
+        rest = len(names) - min(len(shown), most)
+        if rest:
+            parts.append(f"<span>and {rest} more</span>")
+        if colour_by == "prediction" and len(names) > 2:
+            red, green, blue = (int(v) for v in palette.hues[0])
+            scale = ramp(UNSURE, (red, green, blue))
+            parts.append(f'<span>unsure<i class="hs-scale" style="width:56px;background:{gradient(scale)}"></i>sure</span>')
+    if trajectory:
+        parts.append('<span><i class="hs-ring"></i>start</span><span><i class="hs-ring hs-end"></i>end</span>')
+    return f'<div class="hs-legend">{"".join(parts)}</div>'
+
+
+def _chip(colour: str) -> str:
+    return f'<i class="hs-chip" style="background:{colour}"></i>'
+
+
+def _named(label: int, palette: Palette) -> str:
+    colour = hex_of(palette.labels(np.array([label])))[0]
+    return f"{_chip(colour)}{escape(palette.classes[label]) if label >= 0 else 'unknown'}"
