@@ -39,7 +39,7 @@ RECIPES = {
         12_000,
         ModelSpec(hidden=(100,), embedding=32, dropout=0.5, max_length=100),
         TrainOptions(
-            epochs=8,
+            epochs=7,
             batch_size=64,
             learning_rate=5e-3,
             word_dropout=0.3,
@@ -56,9 +56,10 @@ RECIPES = {
         TrainOptions(
             epochs=20,
             batch_size=64,
-            learning_rate=1e-2,
+            learning_rate=2e-2,
             word_dropout=0.3,
             variational_dropout=0.2,
+            crop=0.5,
             label_smoothing=0.05,
             average=0.99,
             validation=0.1,
