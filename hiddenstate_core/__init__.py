@@ -10,14 +10,30 @@ from typing import TYPE_CHECKING, Any
 from hiddenstate_core.errors import HiddenStateError
 
 if TYPE_CHECKING:
+    from hiddenstate_core.analysis import confusion_matrix as confusion_matrix
+    from hiddenstate_core.analysis import dataset_overview as dataset_overview
+    from hiddenstate_core.analysis import prediction_evolution as prediction_evolution
     from hiddenstate_core.corpora import Corpus as Corpus
     from hiddenstate_core.corpora import Vocabulary as Vocabulary
+    from hiddenstate_core.corpora import corpus_from_texts as corpus_from_texts
     from hiddenstate_core.corpora.load import load_corpus as load_corpus
+    from hiddenstate_core.distances import step_distances as step_distances
+    from hiddenstate_core.models import Evaluation as Evaluation
     from hiddenstate_core.models import Model as Model
     from hiddenstate_core.models import ModelSpec as ModelSpec
     from hiddenstate_core.models import TrainOptions as TrainOptions
     from hiddenstate_core.models import load_model as load_model
     from hiddenstate_core.models import train as train
+    from hiddenstate_core.projection import TSNE as TSNE
+    from hiddenstate_core.projection import Embedding as Embedding
+    from hiddenstate_core.projection import pca as pca
+    from hiddenstate_core.traces import ExtractOptions as ExtractOptions
+    from hiddenstate_core.traces import Trace as Trace
+    from hiddenstate_core.traces import extract as extract
+    from hiddenstate_core.traces import open_trace as open_trace
+    from hiddenstate_core.viewing import picture as picture
+    from hiddenstate_core.viewing import report as report
+    from hiddenstate_core.viewing import view as view
 
 __version__ = "0.1.0"
 
@@ -25,24 +41,28 @@ __version__ = "0.1.0"
 _WHERE = {
     "Corpus": "hiddenstate_core.corpora",
     "Vocabulary": "hiddenstate_core.corpora",
+    "corpus_from_texts": "hiddenstate_core.corpora",
     "load_corpus": "hiddenstate_core.corpora.load",
+    "Evaluation": "hiddenstate_core.models",
     "Model": "hiddenstate_core.models",
     "ModelSpec": "hiddenstate_core.models",
     "TrainOptions": "hiddenstate_core.models",
     "load_model": "hiddenstate_core.models",
     "train": "hiddenstate_core.models",
+    "ExtractOptions": "hiddenstate_core.traces",
     "Trace": "hiddenstate_core.traces",
-    "Record": "hiddenstate_core.traces",
     "extract": "hiddenstate_core.traces",
     "open_trace": "hiddenstate_core.traces",
     "TSNE": "hiddenstate_core.projection",
     "Embedding": "hiddenstate_core.projection",
+    "pca": "hiddenstate_core.projection",
     "step_distances": "hiddenstate_core.distances",
-    "prediction_evolution": "hiddenstate_core.analysis",
-    "dataset_overview": "hiddenstate_core.analysis",
     "confusion_matrix": "hiddenstate_core.analysis",
-    "view": "hiddenstate_core.viewing",
+    "dataset_overview": "hiddenstate_core.analysis",
+    "prediction_evolution": "hiddenstate_core.analysis",
+    "picture": "hiddenstate_core.viewing",
     "report": "hiddenstate_core.viewing",
+    "view": "hiddenstate_core.viewing",
 }
 
 __all__ = ["HiddenStateError", "__version__", *_WHERE]

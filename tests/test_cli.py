@@ -1,0 +1,158 @@
+"""The command line: what it prints and writes, and how it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hiddenstate_core.cli.app import main
+from hiddenstate_core.traces import Trace
+from tests.fakes import make_corpus, make_model, make_trace
+
+COMMANDS = ("demo", "data", "train", "extract", "project", "view", "report", "info")
+
+
+def refused(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """Run with bad input; returns the one line that was printed."""
+    assert main([str(a) for a in arguments]) == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+    assert captured.err.startswith("hiddenstate: ")
+    return captured.err
+
+
+def test_help_names_every_command(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert main(["--help"]) == 0
+    out = capfd.readouterr().out
+    assert all(out.count(f"\n  {name} ") == 2 for name in COMMANDS)
+    for name in COMMANDS:
+        assert main([name, "--help"]) == 0
+    assert main(["--version"]) == 0
+    assert capfd.readouterr().out.endswith("hiddenstate 0.1.0\n")
+
+
+def test_info(small_trace: Trace, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(small_trace.path), "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["sequences"] == 40
+    assert found["steps"] == small_trace.steps
+    assert found["classes"] == ["negative", "positive"]
+    assert found["layers"] == [12, 8]
+    assert found["recorded"] == ["hidden", "cell", "gates", "probabilities"]
+    assert set(found["projections"]) == {"tsne", "pca"}
+    assert found["test_accuracy"] == 0.5
+    assert found["seed"] == 0
+    assert found["schema"] == 1
+    assert main(["info", str(small_trace.path)]) == 0
+    assert "negative, positive" in capfd.readouterr().out
+
+
+def test_bad_arguments_get_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text").write_text("no store")
+    assert "No such command 'explode'" in refused(capfd, "explode")
+    assert "--colour" in refused(capfd, "info", "--colour")
+    assert "Missing argument" in refused(capfd, "info")
+    assert "no trace store at" in refused(capfd, "info", tmp_path / "nowhere")
+    assert "not a readable Zarr" in refused(capfd, "info", tmp_path / "text")
+    assert "no trace store at" in refused(capfd, "project", tmp_path / "nowhere")
+    assert "no trace store at" in refused(capfd, "view", tmp_path / "nowhere")
+    assert "no trace store at" in refused(capfd, "report", tmp_path / "nowhere")
+    assert "no demonstration 'mnist'" in refused(capfd, "demo", "mnist", "--out", tmp_path / "d")
+    assert "no corpus 'mnist'" in refused(capfd, "data", "mnist")
+    assert "mnist" in refused(capfd, "train", "mnist")
+    assert "no model at" in refused(capfd, "extract", tmp_path / "nowhere", tmp_path / "t.zarr")
+    assert "--topics" in refused(capfd, "data", "reuters", "--topics", ",")
+    assert "--hidden" in refused(capfd, "train", "stdlib", "--hidden", "many")
+    assert "port" in refused(capfd, "view", tmp_path, "--port", "99999").lower()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["text"]
+
+
+def test_bad_values_for_a_store(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    trace = make_trace(tmp_path / "t.zarr", 6)
+    assert "not 'umap'" in refused(capfd, "project", trace.path, "--method", "umap")
+    assert "perplexity" in refused(capfd, "project", trace.path, "--perplexity", "-1")
+    assert "perplexity" in refused(capfd, "project", trace.path, "--perplexity", "100000")
+    assert "Layer 7" in refused(capfd, "project", trace.path, "--layer", "7")
+    assert "name is" in refused(capfd, "project", trace.path, "--method", "pca", "--name", "../x")
+    assert ".html or .png" in refused(capfd, "report", trace.path, "--out", tmp_path / "r.pdf")
+    assert "Sequence 99" in refused(capfd, "report", trace.path, "--sequence", "99", "--out", tmp_path / "r.html")
+    metadata = json.loads((trace.path / "zarr.json").read_text())
+    metadata["attributes"]["schema"] = 7
+    (trace.path / "zarr.json").write_text(json.dumps(metadata))
+    assert "schema 7" in refused(capfd, "info", trace.path)
+
+
+def test_a_model_of_no_known_corpus_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    corpus = make_corpus()
+    make_model(corpus).save(tmp_path / "model")
+    assert "not a corpus known by name" in refused(capfd, "extract", tmp_path / "model", tmp_path / "t.zarr")
+
+
+def test_project_keeps_what_is_there(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    trace = make_trace(tmp_path / "t.zarr", 8, projections=())
+    options = [str(trace.path), "--perplexity", "5", "--iterations", "50"]
+    assert main(["project", *options]) == 0
+    assert capfd.readouterr().out.startswith("made projection 'tsne'")
+    first = trace.projection("tsne")
+    assert first.attributes["kl_divergence"] > 0
+    assert main(["project", *options]) == 0
+    assert capfd.readouterr().out.startswith("kept projection 'tsne'")
+    assert main(["project", *options, "--seed", "1"]) == 0
+    assert capfd.readouterr().out.startswith("made projection 'tsne'")
+    assert main(["project", str(trace.path), "--method", "pca", "--layer", "0"]) == 0
+    assert trace.projections == ("pca", "tsne")
+    assert trace.projection("pca").attributes["layer"] == 0
+
+
+def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "hiddenstate_core.cli.app", *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
+
+
+def test_errors_of_the_real_process(tmp_path: Path) -> None:
+    child = run("info", tmp_path / "nowhere")
+    out, err = child.communicate(timeout=120)
+    assert (child.returncode, out) == (2, "")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_train_extract_project_report(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The commands in a row, on the built-in corpus, killed on the way and run again."""
+    training = run("train", "stdlib", "--epochs", "2", "--out", tmp_path / "model")
+    time.sleep(6)
+    training.send_signal(signal.SIGKILL)
+    training.communicate(timeout=60)
+    assert main(["train", "stdlib", "--epochs", "1", "--hidden", "8,8", "--out", str(tmp_path / "model")]) == 0
+    assert "test accuracy" in capfd.readouterr().out
+    store = tmp_path / "trace.zarr"
+    recording = run("extract", tmp_path / "model", store, "--limit", "40")
+    time.sleep(4)
+    recording.send_signal(signal.SIGKILL)
+    recording.communicate(timeout=60)
+    for _ in range(2):
+        assert main(["extract", str(tmp_path / "model"), str(store), "--limit", "40"]) == 0
+    mapping = run("project", store, "--perplexity", "10")
+    time.sleep(4)
+    mapping.send_signal(signal.SIGKILL)
+    mapping.communicate(timeout=60)
+    assert main(["project", str(store), "--perplexity", "10"]) == 0
+    trace = Trace(store)
+    assert (len(trace), trace.layers, trace.projections) == (40, (8, 8), ("tsne",))
+    for name in ("report.html", "report.png"):
+        assert main(["report", str(store), "--out", str(tmp_path / name)]) == 0
+        assert (tmp_path / name).stat().st_size > 10_000
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "report.html", "report.png", "trace.zarr"]

@@ -1,0 +1,56 @@
+"""Every Python block in README and docs runs; every file they name exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+_FENCE = re.compile(r"^```python([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, *, data: bool) -> list[str]:
+    """Python blocks of a page: those that need the archives (marked ``data``), or the others."""
+    found = _FENCE.findall(page.read_text(encoding="utf-8"))
+    return [code for info, code in found if ("data" in info.split()) == data and "no-run" not in info.split()]
+
+
+def execute(code: str, folder: Path) -> None:
+    """Run code in a process of its own, in an empty folder, with warnings as errors where they are ours."""
+    child = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:hiddenstate_core", "-c", code],
+        cwd=folder, capture_output=True, text=True, check=False, timeout=600,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'viewer'}"},
+    )  # fmt: skip
+    assert child.returncode == 0, f"{code}\n{child.stderr[-3000:]}"
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, data=False)], ids=lambda p: p.name)
+def test_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path) -> None:
+    execute("\n\n".join(blocks(page, data=False)), tmp_path)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, data=True)], ids=lambda p: p.name)
+def test_blocks_that_need_the_archives_run(page: Path, tmp_path: Path, real_data: Path) -> None:
+    execute("\n\n".join(blocks(page, data=True)), tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_readme_names_the_commands_that_there_are() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for name in re.findall(r"`?make ([a-z]+)", text):
+        assert name in targets
