@@ -75,9 +75,14 @@ def exact_repulsion(
     for i in range(start, stop):
         x, y, z = xs[i], ys[i], zs[i]
         fx, fy, fz, total = np.float64(0), np.float64(0), np.float64(0), np.float64(0)
-        for first in range(0, n, 4096):
+        first = 0
+        while first < n:  # chunks that end before and begin after the point itself, whose w of 1 would drown the rest
+            if first == i:
+                first += 1
+                continue
+            last = min(first + 4096, i if first < i else n)
             px, py, pz, pw = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-            for j in range(np.uint64(first), np.uint64(min(first + 4096, n))):
+            for j in range(np.uint64(first), np.uint64(last)):
                 dx, dy, dz = x - xs[j], y - ys[j], z - zs[j]
                 w = np.float32(1) / (np.float32(1) + dx * dx + dy * dy + dz * dz)
                 pw += w
@@ -89,11 +94,12 @@ def exact_repulsion(
             fy += py
             fz += pz
             total += pw
+            first = last
         force[i, 0] = fx
         force[i, 1] = fy
         if dims == 3:
             force[i, 2] = fz
-        mass[i] = total - 1.0
+        mass[i] = total
 
 
 @kernel(fast=True)

@@ -51,7 +51,7 @@ def principal_components(states: States, n_components: int) -> NDArray[np.float6
         weights = np.linalg.eigh(centred @ centred.T)[1][:, ::-1][:, :n_components]
         axes = centred.T @ weights
         lengths = np.linalg.norm(axes, axis=0)
-        axes = axes / np.where(lengths > 0, lengths, 1.0)
+        axes = np.where(lengths > 1e-7 * lengths.max(), axes / np.maximum(lengths, 1e-300), 0.0)  # the rest is rounding
     axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
     axes = np.round(axes * 2.0**24) * 2.0**-24
     positions = np.zeros((n, n_components))
