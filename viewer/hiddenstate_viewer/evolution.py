@@ -12,12 +12,14 @@ from hiddenstate_viewer.colours import OTHER, WHITE, Palette, hex_of, ramp, rgba
 from hiddenstate_viewer.data import Reading
 from hiddenstate_viewer.theme import INK, MUTED, quiet_figure
 
-__all__ = ["SequenceCharts", "heat_rows", "short"]
+__all__ = ["THRESHOLD", "SequenceCharts", "heat_rows", "short"]
 
 #: Rows of classes at most; the others share one.
 MAX_ROWS = 8
-ROW, BARS = 20, 96
-_LEFT = 82
+ROW, BARS = 22, 120
+#: Words are labelled in the map from this step distance on, in percent of the data set's largest.
+THRESHOLD = 25
+_LEFT = 78
 
 
 def short(name: str, length: int = 12) -> str:
@@ -71,7 +73,7 @@ class SequenceCharts:
 
     def __init__(self, palette: Palette) -> None:
         self.palette = palette
-        self.positions = Range1d(-0.5, 0.5)
+        self.positions = Range1d(0.5, 1.5)
         self.rows = min(len(palette.classes), MAX_ROWS)
         self._cells = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self._bars = ColumnDataSource({"x": [], "top": [], "colour": []})
@@ -115,7 +117,7 @@ class SequenceCharts:
         plot.xaxis.major_label_standoff = 3
         self.bar_box = _box()
         self.threshold = Span(
-            location=1, dimension="width", line_color=MUTED, line_width=1, line_dash="4 3", visible=False, syncable=False
+            location=THRESHOLD / 100, dimension="width", line_color=MUTED, line_width=1, line_dash="4 3", syncable=False
         )
         plot.add_layout(self.bar_box)
         plot.add_layout(self.threshold)
@@ -132,7 +134,7 @@ class SequenceCharts:
         height = len(names)
         self._cells.data = {
             "image": [rgba32(colours[::-1]), rgba32(summary)],
-            "x": [-0.5, -0.5],
+            "x": [0.5, 0.5],
             "y": [0.6, 0.0],
             "dw": [count, count],
             "dh": [height, 0.5],
@@ -144,11 +146,11 @@ class SequenceCharts:
         }
         jumps = reading.jumps
         self._bars.data = {
-            "x": np.arange(len(jumps)),
+            "x": np.arange(1, len(jumps) + 1),
             "top": jumps,
             "colour": hex_of(reading.before[: len(jumps)]),
         }
-        self.positions.update(start=-0.5, end=count - 0.5)
+        self.positions.update(start=0.5, end=count + 0.5)
 
 
 def _box() -> BoxAnnotation:

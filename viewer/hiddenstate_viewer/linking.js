@@ -21,6 +21,14 @@
     return (page.elements[name] = deep(document, `.${name}[data-page="${page.id}"]`))
   }
   const column = (source, name) => source.data[name] ?? []
+  // A plot that has not been laid out yet has no size, and says so by throwing.
+  const sized = (plot) => {
+    try {
+      return plot.inner_width > 0 && plot.inner_height > 0
+    } catch {
+      return false
+    }
+  }
   const scale = (plot) => [
     plot.inner_width / (plot.x_range.end - plot.x_range.start),
     plot.inner_height / (plot.y_range.end - plot.y_range.start),
@@ -61,7 +69,7 @@
       }
     }
     for (const box of page.boxes)
-      box.setv(next < 0 ? { visible: false } : { left: next - 0.5, right: next + 0.5, visible: true })
+      box.setv(next < 0 ? { visible: false } : { left: next + 0.5, right: next + 1.5, visible: true })
     if (page.focus) {
       const x = column(page.steps, "x")[next]
       const y = column(page.steps, "y")[next]
@@ -88,11 +96,11 @@
   // Words at the longest steps, the longest first; a word that finds no free place is left out.
   const context = document.createElement("canvas").getContext("2d")
   const label = (page) => {
-    if (!page.labels || !page.map) return
+    if (!page.labels || !page.map || !sized(page.map)) return
     const out = { x: [], y: [], text: [], dx: [], dy: [] }
     const threshold = page.threshold ? page.threshold.value / 100 : 1
     const jumps = column(page.steps, "jump")
-    if (threshold < 1 && jumps.length && page.map.inner_width) {
+    if (threshold < 1 && jumps.length) {
       const xs = column(page.steps, "x")
       const ys = column(page.steps, "y")
       const words = column(page.steps, "word")
@@ -134,17 +142,23 @@
   // Both axes of a map have one scale, whatever the shape of its frame.
   const fit = (page, whole) => {
     const plot = page.map
-    if (!plot?.inner_width || !plot.inner_height || !page.extent) return
+    if (!plot || !sized(plot) || !page.extent) return
     const [x0, x1, y0, y1] = page.extent.tags
     const [xr, yr] = [plot.x_range, plot.y_range]
-    const first = whole || !page.fitted
-    const [left, right, low, high] = first ? [x0, x1, y0, y1] : [xr.start, xr.end, yr.start, yr.end]
-    const unit = Math.max((right - left) / plot.inner_width, (high - low) / plot.inner_height)
+    const was = page.fitted
+    const moved = was && (xr.start !== was[0] || xr.end !== was[1] || yr.start !== was[2] || yr.end !== was[3])
+    // Until the reader moves the map it shows everything; after that, a new size of the frame keeps place and scale.
+    const [left, right, low, high] = whole || !moved ? [x0, x1, y0, y1] : [xr.start, xr.end, yr.start, yr.end]
     const [cx, cy] = [(left + right) / 2, (low + high) / 2]
+    const unit =
+      whole || !moved
+        ? Math.max((right - left) / plot.inner_width, (high - low) / plot.inner_height)
+        : (right - left) / page.width
     const [w, h] = [(unit * plot.inner_width) / 2, (unit * plot.inner_height) / 2]
-    page.fitted = true
     xr.setv({ start: cx - w, end: cx + w })
     yr.setv({ start: cy - h, end: cy + h })
+    page.width = plot.inner_width
+    page.fitted = whole || !moved ? [xr.start, xr.end, yr.start, yr.end] : was
     relabel(page)
   }
 
@@ -200,7 +214,7 @@
     },
     at(id, x) {
       const page = pages.get(id)
-      if (page) mark(page, Math.round(x))
+      if (page) mark(page, Math.round(x) - 1)
     },
     over(id, x, y) {
       const page = pages.get(id)
@@ -225,7 +239,7 @@
       return {
         step: page.step,
         word: element(page, "hs-words")?.querySelector(".hs-on")?.dataset.step ?? null,
-        boxes: page.boxes.map((box) => (box.visible ? (box.left + box.right) / 2 : null)),
+        boxes: page.boxes.map((box) => (box.visible ? (box.left + box.right) / 2 - 1 : null)),
         point: page.focus ? [column(page.focus, "x")[0] ?? null, column(page.focus, "y")[0] ?? null] : null,
         labels: page.labels ? Array.from(column(page.labels, "text")) : [],
       }

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from bokeh.core.properties import value
+from bokeh.core.properties import value as literal
 from bokeh.events import Tap
 from bokeh.models import BoxAnnotation, ColumnDataSource, FixedTicker, HoverTool, Range1d
 
@@ -20,7 +20,7 @@ __all__ = ["ConfusionPlot", "class_bars", "figures_html"]
 
 #: Classes with a bar of their own, and classes with numbers in the matrix.
 MOST_BARS, MOST_NUMBERS, MOST_NAMES = 12, 8, 24
-_LEFT = 82
+_LEFT = 78
 
 
 def figures_html(data: ViewData) -> str:
@@ -59,12 +59,12 @@ def class_bars(data: ViewData, choose: Callable[[int], None] | None = None) -> A
             left += count
     most = max(int(overview.counts.max(initial=0)), 1)
     plot = quiet_figure(
-        height=22 * len(order) + 6,
+        height=(32 if len(order) <= 3 else 24) * len(order) + 6,
         sizing_mode="stretch_width",
-        x_range=Range1d(0, most * 1.02),
+        x_range=Range1d(0, most * 1.16),
         y_range=Range1d(len(order) - 0.4, -0.6),
         min_border_left=_LEFT,
-        min_border_right=46,
+        min_border_right=4,
         name="hs-class-bars",
     )
     source = ColumnDataSource(rows)
@@ -76,7 +76,7 @@ def class_bars(data: ViewData, choose: Callable[[int], None] | None = None) -> A
     plot.text(
         x=[int(overview.counts[c]) for c in order], y=list(range(len(order))),
         text=[f"{int(overview.counts[c]):,}" for c in order], x_offset=6, text_baseline="middle",
-        text_font=value(FONT), text_font_size=f"{SMALL}px", text_color=INK,
+        text_font=literal(FONT), text_font_size=f"{SMALL}px", text_color=INK,
     )  # fmt: skip
     plot.add_tools(HoverTool(renderers=[bars], tooltips=_tip("@true classified as @as: <b>@count</b>"), attachment="below"))
     if choose is not None:
@@ -148,8 +148,9 @@ class ConfusionPlot:
     def _figure(self) -> Any:
         named = self.count <= MOST_NAMES
         plot = quiet_figure(
-            height=min(max(40 * self.count, 108), 330) + 20,
-            sizing_mode="stretch_width",
+            max_height=min(112 * self.count, 420) + 20,
+            min_height=120,
+            sizing_mode="stretch_both",
             x_range=Range1d(-0.5, self.count - 0.5),
             y_range=Range1d(self.count - 0.5, -0.5),
             min_border_left=_LEFT if named else 20,
@@ -161,7 +162,7 @@ class ConfusionPlot:
         cells = plot.rect("x", "y", gap, gap, color="colour", line_color=None, source=self.source)
         if self.count <= MOST_NUMBERS:
             plot.text(
-                "x", "y", "text", source=self.source, text_align="center", text_baseline="middle", text_font=value(FONT),
+                "x", "y", "text", source=self.source, text_align="center", text_baseline="middle", text_font=literal(FONT),
                 text_font_size="12px", text_color="ink",
             )  # fmt: skip
         plot.axis.axis_line_color = None

@@ -13,7 +13,7 @@ from bokeh.models import ColumnDataSource, CustomJS
 from hiddenstate_core.traces import Trace
 
 from hiddenstate_viewer.data import Reading, ViewData
-from hiddenstate_viewer.evolution import SequenceCharts
+from hiddenstate_viewer.evolution import THRESHOLD, SequenceCharts
 from hiddenstate_viewer.overview import ConfusionPlot, class_bars, figures_html
 from hiddenstate_viewer.projection import StateMap
 from hiddenstate_viewer.state import COLOUR_BY, Selection
@@ -23,6 +23,11 @@ from hiddenstate_viewer.words import header_html, legend_html, words_html
 
 __all__ = ["Page", "build_page", "connect", "linking_script"]
 
+#: What the page says of itself while nothing is selected.
+TIPS = """<div class="hs-tips">
+<p><b>Each point</b> is the network's hidden state after one word, coloured by what it would answer there.</p>
+<p><b>Click</b> a cell or a bar to list its sequences; a point or a row of the table to read one.</p>
+<p><b>Keys</b>: up and down step through the table, Esc clears the selection.</p></div>"""
 HINT = "Hover a word, a column, a bar or a point."
 
 
@@ -133,7 +138,7 @@ class Page:
     # -- building ---------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self._header = _html("")
+        self._header, self._verdict = _html(""), _html("")
         self._words = _html("", sizing_mode="stretch_both", min_height=90)
         self._readout = _html(f'<div class="hs-readout" data-page="{self.id}" data-hint="{HINT}">{HINT}</div>')
         self._legend = _html("")
@@ -148,7 +153,7 @@ class Page:
         right = _card(
             pn.Row(self._table_title, self._unfilter, sizing_mode="stretch_width", margin=0),
             self.table.widget,
-            flex="0 0 clamp(380px, 29vw, 580px)",
+            flex="0 0 clamp(400px, 31vw, 640px)",
         )
         self.layout = pn.Column(
             self._top_bar(),
@@ -180,9 +185,9 @@ class Page:
         )
         brand = f'<div class="hs-brand">hiddenstate<span>{escape(self.data.name)}</span></div>'
         return pn.Row(
-            _html(brand, sizing_mode=None),
+            _html(brand, sizing_mode=None, align="center"),
             *controls,
-            _html(summary),
+            _html(summary, align="center"),
             height=56,
             sizing_mode="stretch_width",
             margin=0,
@@ -193,6 +198,7 @@ class Page:
         heading = pn.Row(self._header, self._clear, sizing_mode="stretch_width", margin=0, styles={"gap": "8px"})
         return _card(
             heading,
+            self._verdict,
             _html('<div class="hs-title">Words<small>coloured by the output after reading each</small></div>'),
             self._words,
             self._readout,
@@ -203,7 +209,7 @@ class Page:
                 "<small>share of the data set's largest</small></div>"
             ),
             pn.pane.Bokeh(self.charts.bars, sizing_mode="stretch_width", margin=0),
-            flex="0 0 clamp(380px, 28vw, 560px)",
+            flex="0 0 clamp(368px, 27vw, 540px)",
         )
 
     def _overview_card(self) -> Any:
@@ -218,14 +224,15 @@ class Page:
             _html(f'<div class="hs-title">True classes<small>correct first, then errors by predicted class</small>{note}</div>'),
             pn.pane.Bokeh(class_bars(self.data, lambda c: self._choose_cell(c, -1)), sizing_mode="stretch_width", margin=0),
             pn.Row(
-                _html('<div class="hs-title">Confusion<small>true class by row, predicted by column</small></div>'),
+                _html('<div class="hs-title">Confusion<small>true by row, predicted by column</small></div>'),
                 rows,
                 sizing_mode="stretch_width",
                 margin=0,
             ),
-            pn.pane.Bokeh(self.confusion.plot, sizing_mode="stretch_width", margin=0),
-            _html('<div class="hs-caption">Click a cell or a bar to list its sequences, a row of the table to read one.</div>'),
-            flex="0 0 clamp(380px, 28vw, 560px)",
+            pn.pane.Bokeh(self.confusion.plot, sizing_mode="stretch_both", margin=0),
+            pn.Spacer(sizing_mode="stretch_both", margin=0, min_height=0),
+            _html(TIPS),
+            flex="0 0 clamp(368px, 27vw, 540px)",
         )
 
     def _map_card(self) -> Any:
@@ -265,7 +272,7 @@ class Page:
     def _show_sequence(self, *_events: Any) -> None:
         reading = self._reading()
         if reading is not None:
-            self._header.object = header_html(reading, self.data.palette)
+            self._header.object, self._verdict.object = header_html(reading, self.data.palette)
             self._words.object = words_html(reading, self.id)
             self.charts.update(reading)
         self.map.trace_sequence(reading)
@@ -332,9 +339,10 @@ label {{ font-size: {SMALL}px; color: #5b636d; }}
 .bk-input-group {{ flex-direction: row; align-items: center; gap: 6px; }}
 select.bk-input {{ height: 28px; padding: 2px 26px 2px 8px; font-size: 12px; border-radius: 6px; border-color: #dfe3e8;
   background-color: #fff; }}
-.bk-btn {{ font-size: 12px; padding: 3px 10px; border-radius: 6px; border: 1px solid #dfe3e8; background: #fff;
+.bk-input-group label, .bk-input-group span, .bk-slider-title {{ font-size: 11px; color: #5b636d; }}
+.bk-btn.bk-btn-default {{ font-size: 12px; padding: 3px 10px; border-radius: 6px; border: 1px solid #dfe3e8; background: #fff;
   color: #1b1f24; white-space: nowrap; }}
-.bk-btn:hover {{ background: #f4f5f7; }}
+.bk-btn.bk-btn-default:hover {{ background: #f4f5f7; }}
 """
 )
 
@@ -356,7 +364,7 @@ def _card(*views: Any, flex: str) -> Any:
 
 def _select(label: str, options: Any, parameter: Any) -> Any:
     return pn.widgets.Select.from_param(
-        parameter, name=label, options=options, sizing_mode=None, margin=0, stylesheets=[_CONTROL_CSS]
+        parameter, name=label, options=options, sizing_mode=None, width=200, margin=0, align="center", stylesheets=[_CONTROL_CSS]
     )
 
 
@@ -373,6 +381,6 @@ def _slider() -> Any:
     from bokeh.models import Slider
 
     return Slider(
-        start=5, end=100, step=5, value=100, width=170, title="label words at steps ≥ (%)", show_value=True, margin=0,
+        start=5, end=100, step=1, value=THRESHOLD, width=180, title="label words at steps ≥ %", show_value=True, margin=0,
         bar_color="#8a9099", stylesheets=[_CONTROL_CSS], name="hs-threshold",
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bokeh.core.properties import value
+from bokeh.core.properties import value as literal
 from bokeh.models import ColumnDataSource, HoverTool, ImageRGBA, PanTool, Range1d, WheelZoomTool
 from numpy.typing import NDArray
 
@@ -110,13 +110,20 @@ class StateMap:
         )
         plot.scatter("x", "y", size=15, fill_color=None, line_color="colour", line_width=2.5, source=self.ends)
         plot.text(
-            "x", "y", "text", x_offset="dx", y_offset="dy", source=self.labels, text_font=value(FONT), text_color=INK,
-            text_font_size=f"{SMALL}px", text_outline_color="#ffffff", text_baseline="bottom",
+            "x", "y", "text", x_offset="dx", y_offset="dy", source=self.labels, text_font=literal(FONT), text_color=INK,
+            text_font_size=f"{SMALL}px", text_baseline="bottom", background_fill_color="#ffffff", background_fill_alpha=0.8,
         )  # fmt: skip
         plot.scatter("x", "y", size=13, fill_color=None, line_color=INK, line_width=2.5, source=self.focus)
         tooltip = _TOOLTIP.format(font=FONT.replace('"', "'"), ink=INK)
-        plot.add_tools(HoverTool(renderers=[line, self._points], tooltips=tooltip, attachment="horizontal", point_policy="snap_to_data"))
+        self._tooltips = HoverTool(
+            renderers=[line, self._points], tooltips=tooltip, attachment="horizontal", point_policy="snap_to_data"
+        )
+        plot.add_tools(self._tooltips)
         return plot
+
+    def hide_tooltips_of_points(self) -> None:
+        """Tell nothing of points that are not of the selected sequence (their columns are not there)."""
+        self._tooltips.renderers = self._tooltips.renderers[:1]
 
     def show(self, projection: str | None, colour_by: str) -> None:
         """Show another projection or another colouring of all states."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import panel as pn
+from bokeh.models.widgets.tables import NumberFormatter
 
 from hiddenstate_viewer.state import Selection
 from hiddenstate_viewer.theme import FONT, INK, LINE, MUTED, SMALL
@@ -15,33 +16,37 @@ __all__ = ["SequenceTable"]
 
 ROW_HEIGHT = 28
 _CSS = f"""
-.tabulator {{ border: none; background: #fff; font-family: {FONT}; font-size: 12px; }}
-.tabulator .tabulator-header {{ border: none; border-bottom: 1px solid {LINE}; background: #fff; color: {MUTED};
+:host .tabulator {{ border: none; background: #fff; font-family: {FONT}; font-size: 12px; }}
+:host .tabulator .tabulator-header {{ border: none; border-bottom: 1px solid {LINE}; background: #fff; color: {MUTED};
   font-weight: 600; font-size: {SMALL}px; }}
-.tabulator .tabulator-header .tabulator-col, .tabulator .tabulator-header .tabulator-col.tabulator-sortable:hover {{
+:host .tabulator .tabulator-header .tabulator-col, :host .tabulator .tabulator-header .tabulator-col.tabulator-sortable:hover {{
   border: none; background: #fff; }}
-.tabulator .tabulator-header .tabulator-col .tabulator-col-content {{ padding: 4px 6px; }}
-.tabulator .tabulator-header-filter input {{ border: 1px solid {LINE}; border-radius: 4px; padding: 2px 5px !important;
+:host .tabulator .tabulator-header .tabulator-col .tabulator-col-content {{ padding: 4px 6px; }}
+:host .tabulator .tabulator-col-sorter {{ display: none !important; }}
+:host .tabulator .tabulator-col[aria-sort=ascending] .tabulator-col-sorter,
+:host .tabulator .tabulator-col[aria-sort=descending] .tabulator-col-sorter {{ display: flex !important; }}
+:host .tabulator .tabulator-header .tabulator-col .tabulator-col-content .tabulator-col-title {{ padding-right: 0; }}
+:host .tabulator .tabulator-header-filter input {{ border: 1px solid {LINE}; border-radius: 4px; padding: 2px 5px !important;
   font: 11px {FONT}; color: {INK}; height: 22px; }}
-.tabulator .tabulator-header-filter input::placeholder {{ color: #a3aab3; }}
-.tabulator-row, .tabulator-row.tabulator-row-even {{ border: none; border-bottom: 1px solid #f0f2f4; background: #fff;
+:host .tabulator .tabulator-header-filter input::placeholder {{ color: #a3aab3; }}
+:host .tabulator-row, :host .tabulator-row.tabulator-row-even {{ border: none; border-bottom: 1px solid #f0f2f4; background: #fff;
   min-height: {ROW_HEIGHT}px; cursor: pointer; color: {INK}; }}
-.tabulator-row .tabulator-cell {{ border: none; padding: 0 6px; height: {ROW_HEIGHT - 1}px; line-height: {ROW_HEIGHT - 1}px; }}
-.tabulator-row.tabulator-selectable:hover {{ background: #f4f6f8; }}
-.tabulator-row.tabulator-selected, .tabulator-row.tabulator-selected:hover {{ background: #e6eaee; color: {INK};
+:host .tabulator-row .tabulator-cell {{ border: none; padding: 0 6px; height: {ROW_HEIGHT - 1}px; line-height: {ROW_HEIGHT - 1}px; }}
+:host .tabulator-row.tabulator-selectable:hover {{ background: #f4f6f8; }}
+:host .tabulator-row.tabulator-selected, :host .tabulator-row.tabulator-selected:hover {{ background: #e6eaee; color: {INK};
   font-weight: 600; }}
-.tabulator .tabulator-footer {{ border: none; border-top: 1px solid {LINE}; background: #fff; color: {MUTED};
+:host .tabulator .tabulator-footer {{ border: none; border-top: 1px solid {LINE}; background: #fff; color: {MUTED};
   font-weight: 400; font-size: {SMALL}px; padding: 4px 0; }}
-.tabulator .tabulator-footer .tabulator-page {{ border: 1px solid {LINE}; border-radius: 4px; background: #fff; color: {INK};
+:host .tabulator .tabulator-footer .tabulator-page {{ border: 1px solid {LINE}; border-radius: 4px; background: #fff; color: {INK};
   margin: 0 1px; padding: 2px 7px; }}
-.tabulator .tabulator-footer .tabulator-page.active {{ background: {INK}; color: #fff; }}
-.tabulator .tabulator-footer .tabulator-page:disabled {{ color: #b9c0c8; }}
+:host .tabulator .tabulator-footer .tabulator-page.active {{ background: {INK}; color: #fff; }}
+:host .tabulator .tabulator-footer .tabulator-page:disabled {{ color: #b9c0c8; }}
 """
 _FILTERS = {
     "id": {"type": "input", "func": "like", "placeholder": "id"},
     "class": {"type": "input", "func": "like", "placeholder": "class"},
     "predicted": {"type": "input", "func": "like", "placeholder": "class"},
-    "correct": {"type": "input", "func": "like", "placeholder": "yes/no"},
+    "correct": {"type": "input", "func": "like", "placeholder": "y/n"},
     "text": {"type": "input", "func": "like", "placeholder": "words"},
 }
 
@@ -61,20 +66,22 @@ class SequenceTable:
         self.widget = pn.widgets.Tabulator(
             self.frame,
             pagination="remote",
-            page_size=18,
+            page_size=None,
+            initial_page_size=20,
             show_index=False,
             selectable=1,
             disabled=True,
             layout="fit_columns",
             header_filters=_FILTERS,
-            hidden_columns=[],
             sizing_mode="stretch_both",
             min_height=200,
             theme="simple",
+            margin=0,
             stylesheets=[_CSS],
             text_align={"confidence": "right", "words": "right"},
-            titles={"predicted": "classified", "correct": "right", "confidence": "conf. %", "words": "words", "text": "text"},
-            widths={"id": "19%", "class": "16%", "predicted": "17%", "correct": 46, "confidence": 58, "words": 50},
+            titles={"predicted": "as", "correct": "ok", "confidence": "%", "words": "len", "text": "words"},
+            widths={"id": 112, "class": 60, "predicted": 60, "correct": 38, "confidence": 44, "words": 40},
+            formatters={"confidence": NumberFormatter(format="0.0")},
             configuration={
                 "rowHeight": ROW_HEIGHT,
                 "paginationButtonCount": 3,

@@ -28,13 +28,17 @@ VIEW_CSS = f"""
 .hs-title {{ font-size: {TEXT}px; font-weight: 650; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }}
 .hs-title small {{ font-size: {SMALL}px; font-weight: 400; color: {MUTED}; margin-left: 6px; }}
 .hs-caption {{ font-size: {SMALL}px; color: {MUTED}; }}
+.hs-head .hs-caption {{ white-space: nowrap; flex: none; }}
+.hs-tips {{ font-size: 12px; color: {MUTED}; border-top: 1px solid {LINE}; padding-top: 10px; margin: 0; }}
+.hs-tips p {{ margin: 0 0 5px; }}
+.hs-tips b {{ color: {INK}; font-weight: 600; }}
 .hs-figures {{ display: grid; grid-template-columns: repeat(4, auto); justify-content: space-between; gap: 12px; }}
 .hs-figures div {{ font-size: {FIGURE}px; font-weight: 600; letter-spacing: -.02em; line-height: 1.2;
   font-variant-numeric: tabular-nums; }}
 .hs-figures div small {{ display: block; font-size: {SMALL}px; font-weight: 400; color: {MUTED}; letter-spacing: 0; }}
 .hs-head {{ display: flex; align-items: baseline; gap: 10px; }}
 .hs-head .hs-id {{ font-size: {HEAD}px; font-weight: 650; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
-.hs-verdict {{ display: grid; grid-template-columns: repeat(4, auto); justify-content: space-between; margin-top: 6px;
+.hs-verdict {{ display: grid; grid-template-columns: repeat(4, auto); justify-content: space-between; gap: 12px;
   font-weight: 600; }}
 .hs-verdict small {{ display: block; font-size: {SMALL}px; font-weight: 400; color: {MUTED}; }}
 .hs-chip {{ display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 6px; }}

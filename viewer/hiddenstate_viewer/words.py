@@ -30,8 +30,8 @@ def words_html(reading: Reading | None, page: str) -> str:
     return f'<div class="hs-words" data-page="{escape(page)}">{" ".join(spans)}</div>'
 
 
-def header_html(reading: Reading, palette: Palette) -> str:
-    """Markup of a sequence's id, class, classification, correctness and confidence."""
+def header_html(reading: Reading, palette: Palette) -> tuple[str, str]:
+    """Markup of a sequence's id and length; and of its class, classification, correctness and confidence."""
     evolution = reading.evolution
     final = evolution.final
     last = evolution.probabilities[-1] if len(reading) else evolution.initial
@@ -44,10 +44,11 @@ def header_html(reading: Reading, palette: Palette) -> str:
     )
     body = "".join(f"<div><small>{name}</small>{value}</div>" for name, value in cells)
     count = f"{len(reading):,} word{'' if len(reading) == 1 else 's'}"
-    return (
+    head = (
         f'<div class="hs-head"><span class="hs-id" title="{escape(reading.id)}">{escape(reading.id)}</span>'
-        f'<span class="hs-caption">sequence {reading.index} · {count}</span></div><div class="hs-verdict">{body}</div>'
+        f'<span class="hs-caption">no. {reading.index} · {count}</span></div>'
     )
+    return head, f'<div class="hs-verdict">{body}</div>'
 
 
 def gradient(colours: np.ndarray) -> str:
