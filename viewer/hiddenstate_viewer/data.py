@@ -210,7 +210,9 @@ class ViewData:
         for index in np.sort(candidates).tolist():
             evolution = prediction_evolution(trace, index)
             turns = int(evolution.flips.sum())
-            value = float(evolution.change[1:].max(initial=0)) + 0.5 * (0 < turns <= 4) - 0.02 * max(turns - 4, 0)
+            doubt = 1 - float(evolution.probabilities[:, evolution.final].min())
+            largest = float(evolution.change[1:].max(initial=0))
+            value = largest + doubt + 0.5 * (0 < turns <= 4) - 0.02 * max(turns - 4, 0)
             if value > score:
                 best, score = index, value
         return best

@@ -18,7 +18,7 @@ __all__ = ["THRESHOLD", "SequenceCharts", "heat_rows", "short"]
 MAX_ROWS = 8
 ROW, BARS = 22, 120
 #: Words are labelled in the map from this step distance on, in percent of the data set's largest.
-THRESHOLD = 25
+THRESHOLD = 30
 _LEFT = 78
 
 
