@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -164,7 +165,7 @@ def test_tree_holds_every_point_once_with_right_moments(seed: int, n: int, copie
             assert len(children) >= 2
             assert tree.links[children[0], 1] == first
             assert tree.links[children[-1], 2] == last
-            assert all(tree.links[a, 2] == tree.links[b, 1] for a, b in zip(children, children[1:], strict=False))
+            assert all(tree.links[a, 2] == tree.links[b, 1] for a, b in itertools.pairwise(children))
     assert (covered == 1).all()
     runs = tree.groups[: tree.size]
     assert (runs[:, 1] - runs[:, 0] <= GROUP).all()

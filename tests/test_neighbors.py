@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_exact_is_exact_with_copies_and_ties(seed: int, n: int, d: int, data: st
     k = data.draw(st.integers(1, n - 1))
     x = _states(seed, n, d)
     if data.draw(st.booleans()):
-        x = np.round(2 * x) / 2  # distances tie by the dozen
+        x = (np.round(2 * x) / 2).astype(np.float32)  # distances tie by the dozen
     graph = nearest_neighbors(x, k, method="exact")
     kept = States.read(x)
     ids, distances = oracle.nearest(kept.data.astype(np.float64), k)
@@ -101,7 +102,7 @@ def test_distances_keep_their_units_at_any_scale(scale: float, seed: int) -> Non
 def test_an_offset_far_larger_than_the_variation_loses_nothing() -> None:
     x = np.random.default_rng(3).normal(size=(100, 4)).astype(np.float32)
     moved = (x.astype(np.float64) + 1e6).astype(np.float32)
-    ids, distances = oracle.nearest(moved.astype(np.float64), 7)
+    _, distances = oracle.nearest(moved.astype(np.float64), 7)
     graph = nearest_neighbors(moved, 7)
     np.testing.assert_allclose(graph.distances, distances, rtol=1e-6)
 
@@ -185,7 +186,7 @@ def test_unknown_method() -> None:
 def test_a_graph_is_checked() -> None:
     ids, distances = np.array([[1], [0], [0]]), np.ones((3, 1), np.float32)
     assert NeighborGraph(ids, distances).k == 1
-    for bad_ids, bad_distances in [
+    spoilt: list[tuple[Any, Any]] = [
         (np.array([[0], [0], [0]]), distances),
         (np.array([[1], [0], [3]]), distances),
         (ids.astype(np.int32), distances),
@@ -193,7 +194,8 @@ def test_a_graph_is_checked() -> None:
         (ids, distances[:2]),
         (ids, -distances),
         (ids, distances * np.float32(np.nan)),
-    ]:
+    ]
+    for bad_ids, bad_distances in spoilt:
         with pytest.raises(InputError):
             NeighborGraph(bad_ids, bad_distances)
 

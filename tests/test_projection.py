@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -66,7 +68,7 @@ def test_affinities_are_symmetric_sorted_and_sum_to_one(seed: int, n: int) -> No
     assert a.values.sum(dtype=np.float64) == pytest.approx(1, abs=1e-6)
     for i in range(n):
         assert (np.diff(a.columns[a.offsets[i] : a.offsets[i + 1]]) > 0).all()
-    assert (a.offsets.dtype, a.columns.dtype, a.values.dtype) == (np.int64, np.int32, np.float32)
+    assert [str(array.dtype) for array in (a.offsets, a.columns, a.values)] == ["int64", "int32", "float32"]
 
 
 def test_more_copies_than_the_perplexity_share_evenly() -> None:
@@ -98,7 +100,7 @@ def test_bad_perplexity(perplexity: float) -> None:
 
 def test_affinities_are_checked() -> None:
     a = _affinities(0, 10)
-    for bad in [
+    spoilt: list[tuple[Any, Any, Any]] = [
         (a.offsets.astype(np.int32), a.columns, a.values),
         (a.offsets[:-1], a.columns, a.values),
         (a.offsets, a.columns + np.int32(5), a.values),
@@ -106,7 +108,8 @@ def test_affinities_are_checked() -> None:
         (a.offsets, a.columns, -a.values),
         (a.offsets[::-1].copy(), a.columns, a.values),
         (a.offsets, a.columns[:-1], a.values),
-    ]:
+    ]
+    for bad in spoilt:
         with pytest.raises(InputError):
             Affinities(*bad)
 
@@ -326,7 +329,8 @@ def test_pca_map() -> None:
 
 def test_an_embedding_is_checked() -> None:
     Embedding(np.zeros((3, 2), np.float32), "pca", {})
-    for bad in (np.zeros(3, np.float32), np.zeros((3, 2)), np.full((3, 2), np.nan, np.float32)):
+    spoilt: list[Any] = [np.zeros(3, np.float32), np.zeros((3, 2)), np.full((3, 2), np.nan, np.float32)]
+    for bad in spoilt:
         with pytest.raises(InputError):
             Embedding(bad, "pca", {})
 

@@ -1,0 +1,1 @@
+"""Benchmarks beside every peer: ``python -m benchmarks --help``."""
