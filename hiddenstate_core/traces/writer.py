@@ -212,6 +212,12 @@ def locked(target: Path) -> Iterator[None]:
             raise StoreError(
                 f"Another process ({owner}) is recording into {target}; wait for it, or choose another path."
             ) from error
+        try:
+            same = os.path.samestat(os.fstat(handle.fileno()), path.stat())
+        except FileNotFoundError:
+            same = False
+        if not same:  # the former owner removed the file between our opening it and locking it
+            raise StoreError(f"Another process was recording into {target} just now; run the same command again.")
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
