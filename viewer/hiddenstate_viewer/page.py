@@ -214,7 +214,7 @@ class Page:
 
     def _overview_card(self) -> Any:
         self.confusion = ConfusionPlot(self.data, self._choose_cell)
-        rows = pn.widgets.Checkbox(name="share of each row", value=False, margin=0, stylesheets=[_CONTROL_CSS])
+        rows = pn.widgets.Checkbox(label="share of each row", value=False, margin=0, stylesheets=[_CONTROL_CSS])
         rows.param.watch(lambda event: self.confusion.normalise(event.new), "value")
         unlabelled = self.data.overview.unlabelled
         note = f"<small>{unlabelled:,} without a class are left out</small>" if unlabelled else ""
@@ -364,13 +364,13 @@ def _card(*views: Any, flex: str) -> Any:
 
 def _select(label: str, options: Any, parameter: Any) -> Any:
     return pn.widgets.Select.from_param(
-        parameter, name=label, options=options, sizing_mode=None, width=200, margin=0, align="center", stylesheets=[_CONTROL_CSS]
+        parameter, label=label, options=options, sizing_mode=None, width=200, margin=0, align="center", stylesheets=[_CONTROL_CSS]
     )
 
 
 def _button(label: str, action: Any) -> Any:
     button = pn.widgets.Button(
-        name=label, margin=0, sizing_mode=None, height=26, stylesheets=[_CONTROL_CSS], align="start"
+        label=label, margin=0, sizing_mode=None, height=26, stylesheets=[_CONTROL_CSS], align="start"
     )
     if action is not None:
         button.on_click(lambda _event: action())

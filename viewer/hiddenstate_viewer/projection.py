@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from bokeh.core.properties import value as literal
+from bokeh.core.property.descriptors import UnsetValueError
 from bokeh.models import ColumnDataSource, HoverTool, ImageRGBA, PanTool, Range1d, WheelZoomTool
 from numpy.typing import NDArray
 
@@ -143,13 +144,10 @@ class StateMap:
         if self.data.trace.steps <= ALL_POINTS:
             self._show_points(np.arange(self.data.trace.steps))
             return
-        xs, ys = (float(v) for v in (self.plot.x_range.start, self.plot.x_range.end)), (self.plot.y_range.start, self.plot.y_range.end)
-        x_range, y_range = tuple(xs), (float(ys[0]), float(ys[1]))
-        width = int(self.plot.inner_width or 640)
-        height = int(self.plot.inner_height or 640)
-        image, inside = density_image(
-            self.data, self.projection, self.colour_by, x_range, y_range, max(width, 16), max(height, 16)
-        )
+        x_range = float(self.plot.x_range.start), float(self.plot.x_range.end)
+        y_range = float(self.plot.y_range.start), float(self.plot.y_range.end)
+        width, height = self._size()
+        image, inside = density_image(self.data, self.projection, self.colour_by, x_range, y_range, width, height)
         if inside <= NEAR_POINTS:
             points = self.data.coordinates(self.projection)
             near = (points[:, 0] >= x_range[0]) & (points[:, 0] <= x_range[1])
@@ -248,4 +246,12 @@ class StateMap:
         if self.projection is None:
             return None
         span = abs(self.plot.x_range.end - self.plot.x_range.start)
-        return self.data.nearest(self.projection, x, y, 12 * span / max(int(self.plot.inner_width or 640), 1))
+        return self.data.nearest(self.projection, x, y, 12 * span / self._size()[0])
+
+    def _size(self) -> tuple[int, int]:
+        """Width and height of the frame in pixels; a guess until a browser has told."""
+        try:
+            width, height = self.plot.inner_width, self.plot.inner_height
+        except UnsetValueError:
+            return 640, 640
+        return min(max(int(width or 0), 16), 4096), min(max(int(height or 0), 16), 4096)

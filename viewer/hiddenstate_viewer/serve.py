@@ -173,7 +173,7 @@ def _listen(data: ViewData, host: str, port: int) -> tuple[Any, str]:
     last: OSError | None = None
     for attempt in range(_TRIES):
         try:
-            chosen = _free_port(host) if port == 0 else min(port + attempt, 65_535)
+            chosen = _free_port(host, 0 if port == 0 else min(port + attempt, 65_535))
             origins = [f"{name}:{chosen}" for name in {shown, "127.0.0.1", "localhost"}]
             server = get_server(
                 {"/": page},
@@ -197,10 +197,14 @@ class _Unreachable(HiddenStateError, OSError):
     """An address that cannot be listened on."""
 
 
-def _free_port(host: str) -> int:
+def _free_port(host: str, port: int) -> int:
+    """The port if it can be listened on, any free one for 0; `OSError` otherwise."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
+        if os.name != "nt":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+        probe.listen(1)
         return int(probe.getsockname()[1])
 
 

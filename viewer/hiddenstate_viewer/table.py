@@ -119,8 +119,8 @@ class SequenceTable:
             self.widget.selection = rows
 
     def _turn_to(self, row: int) -> None:
-        page = row // int(self.widget.page_size or 1) + 1
-        if page != self.widget.page:
+        page = row // int(self.widget.page_size or self.widget.initial_page_size) + 1
+        if page != self.widget.page and page <= (self.widget.param.page.bounds[1] or 1):
             self.widget.page = page
 
     def _filtered(self, event: Any) -> None:

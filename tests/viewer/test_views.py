@@ -1,0 +1,227 @@
+"""What the views show, asked of the Python side: words, charts, map, table, selection, report and picture."""
+
+from __future__ import annotations
+
+import html
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hiddenstate_core.errors import HiddenStateError, InputError
+from hiddenstate_core.traces import Trace
+from hiddenstate_viewer.colours import hex_of
+from hiddenstate_viewer.data import ViewData
+from hiddenstate_viewer.density import density_image
+from hiddenstate_viewer.evolution import MAX_ROWS, heat_rows
+from hiddenstate_viewer.page import Page
+from hiddenstate_viewer.picture import write_picture
+from hiddenstate_viewer.report import write_report
+from hiddenstate_viewer.serve import start
+from hiddenstate_viewer.words import legend_html, words_html
+
+Make = Callable[[str], ViewData]
+ALL = ["binary", "five", "many", "bare", "deep"]
+
+
+def test_importing_the_package_is_light() -> None:
+    code = "import sys, hiddenstate_viewer; sys.exit(any(m in sys.modules for m in ('panel', 'bokeh', 'pandas', 'zarr')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
+
+
+def test_words_are_escaped_and_coloured_by_the_output_after_each(data: Make) -> None:
+    view = data("binary")
+    index = next(i for i in range(len(view.trace)) if "<b>bold</b>" in view.trace.sequence(i).words)
+    reading = view.reading(index)
+    text = words_html(reading, "page")
+    assert "<b>" not in text
+    assert "&lt;b&gt;bold&lt;/b&gt;" in text
+    found = re.findall(r'data-step="(\d+)" style="background:(#[0-9a-f]{6});color:#[0-9a-f]{6}">([^<]*)</span>', text)
+    assert [int(step) for step, _, _ in found] == list(range(len(reading)))
+    assert [html.unescape(word) for _, _, word in found] == list(reading.evolution.words)
+    assert [colour for _, colour, _ in found] == hex_of(view.palette.outputs(reading.evolution.probabilities))
+
+
+def test_state_before_a_step_colours_its_bar(data: Make) -> None:
+    view = data("five")
+    reading = view.reading(5)
+    assert (reading.before[1:] == reading.colours[:-1]).all()
+    assert (reading.before[0] == view.palette.outputs(view.trace.initial_probabilities[None])[0]).all()
+
+
+@pytest.mark.parametrize("name", ["binary", "five", "many"])
+def test_heatmap_has_a_row_per_class_and_a_column_per_word(data: Make, name: str) -> None:
+    view = data(name)
+    reading = view.reading(7)
+    names, colours, summary = heat_rows(reading, view.palette)
+    assert len(names) == min(len(view.trace.classes), MAX_ROWS)
+    assert colours.shape == (len(names), len(reading), 3)
+    assert (summary[0] == reading.colours).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_page_follows_the_selection(data: Make, name: str) -> None:
+    view = data(name)
+    page = Page(view)
+    for sequence in (7, 0, 1):  # many words, none, one
+        page.selection.select(sequence)
+        reading = view.reading(sequence)
+        assert page._words.object.count("data-step") == len(reading)
+        assert len(page.charts._bars.data["x"]) == len(reading)
+        assert len(page.map.steps.data["word"]) == len(reading)
+        assert len(page.map.segments.data["x0"]) == (max(len(reading) - 1, 0) if view.trace.projections else 0)
+        assert page.table.widget.selection == [sequence]
+        assert page._sequence_view.visible
+        assert not page._overview_view.visible
+    page.selection.clear()
+    assert page.table.widget.selection == []
+    assert page._overview_view.visible
+    assert len(page.map.steps.data["word"]) == 0
+    with pytest.raises(InputError, match=f"0..{len(view.trace) - 1}"):
+        page.selection.select(len(view.trace))
+
+
+def test_matrix_cell_filters_the_table(data: Make) -> None:
+    view = data("five")
+    page = Page(view)
+    actual, predicted = np.unravel_index(view.overview.confusion.argmax(), (5, 5))
+    page._choose_cell(int(actual), int(predicted))
+    rows = page.table.shown
+    assert len(rows) == view.overview.confusion[actual, predicted]
+    assert set(rows["class"]) == {view.trace.classes[actual]}
+    assert set(rows["predicted"]) == {view.trace.classes[predicted]}
+    page.table.move(1)
+    page.table.move(1)
+    assert page.selection.sequence == rows.index[min(1, len(rows) - 1)]
+    page._choose_cell(int(actual), int(predicted))
+    assert len(page.table.shown) == len(view.trace)
+
+
+def test_moving_keeps_to_the_displayed_order(data: Make) -> None:
+    page = Page(data("binary"))
+    page.table.widget.sorters = [{"field": "confidence", "dir": "desc"}]
+    order = page.table.shown.index.tolist()
+    seen = []
+    for _ in range(4):
+        page.table.move(1)
+        seen.append(page.selection.sequence)
+    assert seen == order[:4]
+    page.table.move(-1)
+    assert page.selection.sequence == order[2]
+
+
+def test_layers_have_their_own_distances(data: Make) -> None:
+    page = Page(data("deep"))
+    page.selection.select(4)
+    last = np.array(page.charts._bars.data["top"])
+    page.selection.layer = 0
+    assert not np.allclose(last, page.charts._bars.data["top"])
+
+
+def test_map_colours_by_true_class(data: Make) -> None:
+    view = data("five")
+    page = Page(view)
+    page.selection.colour_by = "true"
+    labels = np.repeat(view.trace.labels, np.diff(view.trace.offsets))
+    assert (np.asarray(page.map.points.data["packed"])[:, :3] == view.palette.labels(labels)).all()
+
+
+@pytest.mark.parametrize("colour_by", ["prediction", "true"])
+@pytest.mark.parametrize("name", ["binary", "many"])
+def test_density_counts_every_state_in_the_window(data: Make, name: str, colour_by: str) -> None:
+    view = data(name)
+    points = view.coordinates("tsne")
+    x, y = (float(np.median(points[:, 0])), 1e3), (-1e3, 1e3)
+    image, inside = density_image(view, "tsne", colour_by, x, y, 60, 40)
+    assert image.shape == (40, 60)
+    assert inside == int((points[:, 0] >= x[0]).sum())
+    assert (image >> 24).any()
+
+
+def test_nearest_state(data: Make) -> None:
+    view = data("binary")
+    x, y = view.coordinates("tsne")[17].tolist()
+    assert view.nearest("tsne", x, y, 1e-3) == 17
+    assert view.nearest("tsne", 1e6, 0.0, 1.0) is None
+
+
+def test_example_is_deterministic_and_never_empty(data: Make) -> None:
+    for name in ALL:
+        view = data(name)
+        index = view.example()
+        assert index is not None
+        assert index == data(name).example()
+        assert len(view.reading(index)) > 0
+
+
+def test_legend_names_are_escaped(data: Make) -> None:
+    from hiddenstate_viewer.colours import Palette
+
+    for count in (2, 3):
+        assert "<script>" not in legend_html(Palette.of(["<script>", "b", "c"][:count]))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_report_is_whole_and_needs_no_network(data: Make, tmp_path: Path, name: str) -> None:
+    view = data(name)
+    for sequence in (None, 0) if name in ("binary", "bare") else (1,):
+        write_report(view, tmp_path / "report.html", sequence=sequence)
+        text = (tmp_path / "report.html").read_text("utf-8")
+        assert len(text) < 8e6
+        markup = re.sub(r"(?s)<script[^>]*>.*?</script>", "", text)
+        assert not re.findall(r"(?:src|href)=[\"'](?!data:)", markup)
+        assert "<script src" not in text
+        body = markup[markup.index("<body>") :]
+        shown = view.reading(view.example() or 0 if sequence is None else sequence)
+        assert len(re.findall(r'class="hs-word[^"]*" data-step', body)) == len(shown)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_picture_is_a_png_of_the_stated_size(data: Make, tmp_path: Path, name: str) -> None:
+    for sequence in (0, 1) if name == "binary" else (None,):
+        write_picture(data(name), tmp_path / "picture.png", sequence=sequence)
+        with Image.open(tmp_path / "picture.png") as image:
+            assert image.format == "PNG"
+            assert image.size == (2160, 1296)
+            assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 50
+    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
+
+
+def test_report_and_picture_refuse_what_does_not_exist(stores: dict[str, Path], tmp_path: Path) -> None:
+    trace = Trace(stores["binary"])
+    for write in (write_report, write_picture):
+        with pytest.raises(InputError, match="hiddenstate project"):
+            write(trace, tmp_path / "out", projection="umap")
+        with pytest.raises(InputError, match="0..59"):
+            write(trace, tmp_path / "out", sequence=60)
+    assert not list(tmp_path.iterdir())
+
+
+def test_damaged_or_missing_store_is_refused_before_serving(stores: dict[str, Path], tmp_path: Path) -> None:
+    import shutil
+
+    with pytest.raises(HiddenStateError, match="no trace store"):
+        start(tmp_path / "nothing.zarr")
+    damaged = tmp_path / "damaged.zarr"
+    shutil.copytree(stores["binary"], damaged)
+    shutil.rmtree(damaged / "sequences" / "ids")
+    with pytest.raises(HiddenStateError, match="damaged"):
+        start(damaged)
+
+
+def test_ports(stores: dict[str, Path]) -> None:
+    from urllib.request import urlopen
+
+    with start(stores["bare"]) as first, start(stores["bare"], port=first.port) as second:
+        assert first.port != second.port
+        for server in (first, second):
+            with urlopen(server.address, timeout=60) as answer:
+                assert answer.status == 200
+    with pytest.raises(InputError, match=r"0\.\.65535"):
+        start(stores["bare"], port=70_000)
