@@ -27,9 +27,8 @@ def squared_distance(data: NDArray[np.float32], i: int, j: int) -> float:
 
 
 @kernel()
-def _sift(distance: NDArray[np.float64], index: NDArray[np.int64], size: int, d: float, j: int) -> None:
-    """Replace the root of a max-heap ordered by (distance, index) with (d, j)."""
-    at = 0
+def _sift(distance: NDArray[np.float64], index: NDArray[np.int64], at: int, size: int, d: float, j: int) -> None:
+    """Put (d, j) at or below place `at` of a max-heap of `size` pairs ordered by (distance, index)."""
     while True:
         child = 2 * at + 1
         if child >= size:
@@ -46,6 +45,33 @@ def _sift(distance: NDArray[np.float64], index: NDArray[np.int64], size: int, d:
         at = child
     distance[at] = d
     index[at] = j
+
+
+@kernel()
+def _select(distance: NDArray[np.float64], index: NDArray[np.int64], size: int, k: int) -> float:
+    """Bring the k smallest of `size` pairs (distance, index) to the front; returns the k-th distance (Hoare 1961)."""
+    low, high = 0, size - 1
+    while low < high:
+        middle = (low + high) // 2
+        d, j = distance[middle], index[middle]
+        a, b = low, high
+        while a <= b:
+            while distance[a] < d or (distance[a] == d and index[a] < j):
+                a += 1
+            while distance[b] > d or (distance[b] == d and index[b] > j):
+                b -= 1
+            if a <= b:
+                distance[a], distance[b] = distance[b], distance[a]
+                index[a], index[b] = index[b], index[a]
+                a += 1
+                b -= 1
+        if k - 1 <= b:
+            high = b
+        elif k - 1 >= a:
+            low = a
+        else:
+            break
+    return float(distance[k - 1])
 
 
 @kernel(fast=True)
@@ -80,10 +106,13 @@ def nearest_rows(
     data: NDArray[np.float32],
     panels: NDArray[np.float32],
     slack: NDArray[np.float64],
-    heap_distance: NDArray[np.float64],
-    heap_index: NDArray[np.int64],
+    best: NDArray[np.float64],
+    found: NDArray[np.int64],
+    limits: NDArray[np.float64],
+    sizes: NDArray[np.int64],
+    k: int,
 ) -> None:
-    """Offer every point to the heaps of some rows.
+    """Gather the k nearest other points of some rows, and a few more.
 
     Parameters
     ----------
@@ -97,55 +126,69 @@ def nearest_rows(
         The same points, `PANEL` at a time and transposed; row 0 holds squared norms, infinity behind the last point.
     slack : (n,) float64
         Per point, the largest rounding error of a screened distance minus its own squared norm.
-    heap_distance, heap_index : (r, k) float64, int64
-        Max-heaps by (squared distance, index); unused places hold infinity.
+    best, found : (r, m) float64, int64
+        Room for m > k squared distances and ids of each row.
+    limits, sizes : (r,) float64, int64
+        Start as infinity and 0. Receives a bound on each row's k-th squared distance, and the pairs gathered.
+    k : int
+        Neighbours sought.
 
     Notes
     -----
-    A candidate is passed over only where its screened distance exceeds the k-th best by more than the rounding
-    error can explain, so the result is exactly that of float64 distances. Candidates come in ascending order, so an
-    equal distance never displaces a smaller id.
+    A candidate is passed over only where its screened distance exceeds the bound by more than the rounding error can
+    explain, so the result is exactly that of float64 distances. Candidates come in ascending order, so an equal
+    distance never displaces a smaller id. Full rows are cut back to their k best, which tightens the bound.
     """
-    k = heap_distance.shape[1]
+    room = best.shape[1]
     screened = np.empty(PANEL, np.float32)
     for p in range(panels.shape[0]):
         panel = panels[p]
         for row in range(start, stop):
-            i = rows[row]
-            distance = heap_distance[row]
-            index = heap_index[row]
-            if distance[0] == 0.0:
+            bound = limits[row]
+            if bound == 0.0:
                 continue
-            limit = np.float32(distance[0] + slack[i])
+            i = rows[row]
+            limit = np.float32(bound + slack[i])
             _screen(panel, data[i], screened)
             if _count_within(screened, limit) == 0:
                 continue
+            size = sizes[row]
             for c in range(PANEL):
                 j = p * PANEL + c
                 if screened[c] <= limit and j != i and j < data.shape[0]:
                     d = squared_distance(data, i, j)
-                    if d < distance[0]:
-                        _sift(distance, index, k, d, j)
-                        limit = np.float32(distance[0] + slack[i])
+                    if d < bound:
+                        best[row, size] = d
+                        found[row, size] = j
+                        size += 1
+                        if size == room:
+                            bound = _select(best[row], found[row], size, k)
+                            limit = np.float32(bound + slack[i])
+                            size = k
+            sizes[row] = size
+            limits[row] = bound
 
 
 @kernel()
 def sort_nearest(
     start: int,
     stop: int,
-    heap_distance: NDArray[np.float64],
-    heap_index: NDArray[np.int64],
+    best: NDArray[np.float64],
+    found: NDArray[np.int64],
+    sizes: NDArray[np.int64],
     scale: float,
     distances: NDArray[np.float32],
     indices: NDArray[np.int64],
 ) -> None:
-    """Empty each row's heap into ascending order and write ``sqrt(distance) * scale``; the heaps are used up."""
+    """Write each row's k nearest, ascending by (distance, id), as ``sqrt(distance) * scale``; `best` is used up."""
+    k = distances.shape[1]
     for row in range(start, stop):
-        for size in range(heap_distance.shape[1], 0, -1):
-            d = heap_distance[row, 0]
-            j = heap_index[row, 0]
-            _sift(
-                heap_distance[row], heap_index[row], size - 1, heap_distance[row, size - 1], heap_index[row, size - 1]
-            )
-            distances[row, size - 1] = np.float32(math.sqrt(d) * scale)
-            indices[row, size - 1] = j
+        distance, index = best[row], found[row]
+        _select(distance, index, sizes[row], k)
+        for at in range(k // 2 - 1, -1, -1):
+            _sift(distance, index, at, k, distance[at], index[at])
+        for last in range(k - 1, -1, -1):
+            d, j = distance[0], index[0]
+            _sift(distance, index, 0, last, distance[last], index[last])
+            distances[row, last] = np.float32(math.sqrt(d) * scale)
+            indices[row, last] = j

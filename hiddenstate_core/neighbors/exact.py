@@ -16,6 +16,8 @@ __all__ = ["exact_neighbors", "exact_rows"]
 
 #: Rows between two moves of the progress bar, and rows that a thread takes at a time.
 _BATCH, _GRAIN = 2048, 32
+#: Pairs that a row may gather beyond twice the neighbours sought.
+_ROOM = 32
 
 
 def exact_neighbors(states: States, k: int, *, n_jobs: int | None = None, progress: bool = False) -> NeighborGraph:
@@ -62,11 +64,16 @@ def exact_rows(
     with Workers(n_jobs) as workers, progress_bar("Nearest neighbours", count, show=progress) as advance:
         for start in range(0, count, _BATCH):
             part = slice(start, min(start + _BATCH, count))
-            best = np.full((part.stop - start, k), np.inf)
-            found = np.zeros(best.shape, np.int64)
-            workers.run(nearest_rows, len(best), _GRAIN, rows[part], data, panels, slack, best, found)
-            workers.run(sort_nearest, len(best), _GRAIN, best, found, states.scale, distances[part], indices[part])
-            advance(len(best))
+            size = part.stop - part.start
+            best, found = np.empty((size, 2 * k + _ROOM)), np.empty((size, 2 * k + _ROOM), np.int64)
+            limits, sizes = np.full(size, np.inf), np.zeros(size, np.int64)
+            workers.run(
+                nearest_rows, size, _GRAIN, rows[part], data, panels, slack, best, found, limits, sizes, k
+            )  # fmt: skip
+            workers.run(
+                sort_nearest, size, _GRAIN, best, found, sizes, states.scale, distances[part], indices[part]
+            )  # fmt: skip
+            advance(size)
     return indices, distances
 
 
