@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 
 import numpy as np
 import pytest
@@ -280,9 +279,8 @@ def test_recipes_have_the_architecture_of_the_paper() -> None:
 
 @pytest.mark.data
 @pytest.mark.slow
+@pytest.mark.usefixtures("real_data")
 def test_the_reuters_recipe_reaches_its_accuracy() -> None:
-    if not os.environ.get("HIDDENSTATE_DATA"):
-        pytest.skip("HIDDENSTATE_DATA does not say where the Reuters archive is")
     from hiddenstate_core.corpora.load import load_corpus
 
     made = recipe("reuters")

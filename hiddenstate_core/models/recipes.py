@@ -72,8 +72,8 @@ RECIPES = {
         TrainOptions(
             epochs=12,
             batch_size=64,
-            learning_rate=1e-2,
-            word_dropout=0.2,
+            learning_rate=2e-2,
+            word_dropout=0.3,
             variational_dropout=0.2,
             average=0.98,
             validation=0.1,

@@ -51,7 +51,7 @@ def train(
         With the weights of the epoch that was best on the validation split, and in ``metadata``: ``seed``,
         ``test_accuracy`` (None without a labelled test split), ``test_sequences``, ``validation_accuracy``,
         ``epochs_run``, ``best_epoch``, ``train_options``, ``spec``, ``corpus``, ``versions`` and ``seconds``.
-        The same seed on the same machine gives the same weights.
+        The same seed on the same machine gives the same weights (XLA rounds by the number of cores and release).
 
     Raises
     ------
