@@ -59,9 +59,11 @@ def test_clusters_come_out_as_clusters() -> None:
 
 def test_as_good_as_scikit_learn_on_the_same_affinities() -> None:
     manifold = pytest.importorskip("sklearn.manifold")
-    x = _blobs(700, 12)
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    x = _blobs(400, 12)
     ours = TSNE(perplexity=20, method="barnes_hut").fit(x)
-    theirs = manifold.TSNE(perplexity=20, init="pca", random_state=0).fit_transform(x)
+    with threadpoolctl.threadpool_limits(1):  # its threads spin, which takes minutes on a busy machine
+        theirs = manifold.TSNE(perplexity=20, init="pca", random_state=0).fit_transform(x)
     wanted = kl_divergence(ours.affinities_, theirs)
     assert kl_divergence(ours.affinities_, ours.embedding_) <= 1.02 * wanted
 
