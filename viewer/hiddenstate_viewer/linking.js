@@ -3,6 +3,7 @@
 (() => {
   if (window.hiddenstate) return
   const pages = new Map()
+  const MOST_LABELS = 16
   const REACH = 14 // pixels within which a point of the trajectory is taken to be meant
 
   const deep = (root, selector) => {
@@ -110,7 +111,7 @@
       order.sort((a, b) => jumps[b] - jumps[a])
       const taken = []
       context.font = page.font
-      for (const i of order.slice(0, 60)) {
+      for (const i of order.slice(0, MOST_LABELS)) {
         const text = words[i].length > 24 ? `${words[i].slice(0, 23)}…` : words[i]
         const wide = context.measureText(text).width + 2
         const px = (xs[i] - left) * across
@@ -160,6 +161,11 @@
     page.width = plot.inner_width
     page.fitted = whole || !moved ? [xr.start, xr.end, yr.start, yr.end] : was
     relabel(page)
+    const size = [plot.inner_width, plot.inner_height]
+    if (size.join() !== page.size) {
+      page.size = size.join()
+      ask(page, "size", size)
+    }
   }
 
   const ask = (page, name, value) => {

@@ -126,7 +126,7 @@ class ConfusionPlot:
         weight = share if rows else matrix / max(int(matrix.max(initial=0)), 1)
         actual, predicted = np.indices(matrix.shape).reshape(2, -1)
         hues = self.data.palette.hues[predicted]
-        colours = mix(np.full(3, 0xF1), hues, 0.08 * (matrix > 0).ravel() + 0.92 * weight.ravel() ** 0.7)
+        colours = mix(np.full(3, 0xF1), hues, 0.08 * (matrix > 0).ravel() + 0.92 * weight.ravel() ** 0.5)
         shown = [f"{100 * v:.0f} %" for v in share.ravel()] if rows else [f"{v:,}" for v in matrix.ravel().tolist()]
         classes = self.data.overview.classes
         self.source.data = {

@@ -205,8 +205,8 @@ class Page:
             _html('<div class="hs-title">Class probability over time</div>'),
             pn.pane.Bokeh(self.charts.heat, sizing_mode="stretch_width", margin=0),
             _html(
-                '<div class="hs-title">Distance between successive hidden states'
-                "<small>share of the data set's largest</small></div>"
+                '<div class="hs-title">Step distance'
+                "<small>how far each word moves the state, of the largest in the data</small></div>"
             ),
             pn.pane.Bokeh(self.charts.bars, sizing_mode="stretch_width", margin=0),
             flex="0 0 clamp(368px, 27vw, 540px)",
@@ -323,6 +323,8 @@ class Page:
             self.selection.clear()
         elif name == "move" and value in (1, -1):
             self.table.move(int(value))
+        elif name == "size" and isinstance(value, list) and len(value) == 2:
+            self.map.resize(int(value[0]), int(value[1]))
 
     def _tapped(self, event: Any) -> None:
         step = self.map.step_at(float(event.x), float(event.y))
@@ -339,7 +341,7 @@ label {{ font-size: {SMALL}px; color: #5b636d; }}
 .bk-input-group {{ flex-direction: row; align-items: center; gap: 6px; }}
 select.bk-input {{ height: 28px; padding: 2px 26px 2px 8px; font-size: 12px; border-radius: 6px; border-color: #dfe3e8;
   background-color: #fff; }}
-.bk-input-group label, .bk-input-group span, .bk-slider-title {{ font-size: 11px; color: #5b636d; }}
+.bk-input-group label, label span, span, .bk-slider-title {{ font-size: 11px; color: #5b636d; }}
 .bk-btn.bk-btn-default {{ font-size: 12px; padding: 3px 10px; border-radius: 6px; border: 1px solid #dfe3e8; background: #fff;
   color: #1b1f24; white-space: nowrap; }}
 .bk-btn.bk-btn-default:hover {{ background: #f4f5f7; }}

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from bokeh.core.properties import value as literal
-from bokeh.core.property.descriptors import UnsetValueError
 from bokeh.models import ColumnDataSource, HoverTool, ImageRGBA, PanTool, Range1d, WheelZoomTool
 from numpy.typing import NDArray
 
@@ -75,6 +74,8 @@ class StateMap:
         self.colour_by = "prediction"
         self.selected = False
         self._waiting = False
+        #: Width and height of the frame in pixels, once a browser has told.
+        self.size: tuple[int, int] | None = None
         self.extent = ColumnDataSource({}, tags=[-1.0, 1.0, -1.0, 1.0])
         self.image = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         empty = ("x", "y", "word", "position", "predicted", "confidence", "jump", "id", "label", "colour")
@@ -146,8 +147,9 @@ class StateMap:
             return
         x_range = float(self.plot.x_range.start), float(self.plot.x_range.end)
         y_range = float(self.plot.y_range.start), float(self.plot.y_range.end)
-        width, height = self._size()
-        image, inside = density_image(self.data, self.projection, self.colour_by, x_range, y_range, width, height)
+        if self.size is None:
+            return
+        image, inside = density_image(self.data, self.projection, self.colour_by, x_range, y_range, *self.size)
         if inside <= NEAR_POINTS:
             points = self.data.coordinates(self.projection)
             near = (points[:, 0] >= x_range[0]) & (points[:, 0] <= x_range[1])
@@ -228,7 +230,6 @@ class StateMap:
         for model, names in ((self.plot.x_range, ("start", "end")), (self.plot.y_range, ("start", "end"))):
             for name in names:
                 model.on_change(name, self._moved)
-        self.plot.on_change("inner_width", self._moved)
 
     def _moved(self, _attribute: str, _old: Any, _new: Any) -> None:
         document = self.plot.document
@@ -241,17 +242,15 @@ class StateMap:
         self._waiting = False
         self.paint()
 
+    def resize(self, width: int, height: int) -> None:
+        """Paint for a frame of this size in pixels."""
+        self.size = min(max(width, 16), 4096), min(max(height, 16), 4096)
+        if self.data.trace.steps > ALL_POINTS:
+            self.paint()
+
     def step_at(self, x: float, y: float) -> int | None:
         """Number of the step whose point lies within a few pixels of a place on the map."""
         if self.projection is None:
             return None
         span = abs(self.plot.x_range.end - self.plot.x_range.start)
-        return self.data.nearest(self.projection, x, y, 12 * span / self._size()[0])
-
-    def _size(self) -> tuple[int, int]:
-        """Width and height of the frame in pixels; a guess until a browser has told."""
-        try:
-            width, height = self.plot.inner_width, self.plot.inner_height
-        except UnsetValueError:
-            return 640, 640
-        return min(max(int(width or 0), 16), 4096), min(max(int(height or 0), 16), 4096)
+        return self.data.nearest(self.projection, x, y, 12 * span / (self.size or (640, 640))[0])

@@ -16,6 +16,9 @@ from hiddenstate_core.errors import HiddenStateError, InputError
 from hiddenstate_core.traces import Trace
 
 from hiddenstate_viewer.data import ViewData
+from hiddenstate_viewer.density import density_image
+from hiddenstate_viewer.projection import ALL_POINTS
+from hiddenstate_viewer.state import Selection
 from hiddenstate_viewer.theme import PAGE_CSS
 
 __all__ = ["ViewerServer", "serve", "start"]
@@ -169,6 +172,8 @@ def _listen(data: ViewData, host: str, port: int) -> tuple[Any, str]:
         template.add_panel("page", Page(data, keys=True).layout)
         return template
 
+    if len(data.trace.projections) and data.trace.steps > ALL_POINTS:
+        threading.Thread(target=_warm, args=(data,), daemon=True).start()
     shown = "127.0.0.1" if host in ("", "0.0.0.0") else host
     last: OSError | None = None
     for attempt in range(_TRIES):
@@ -191,6 +196,14 @@ def _listen(data: ViewData, host: str, port: int) -> tuple[Any, str]:
         server.start()
         return server, f"http://{shown}:{chosen}/"
     raise _Unreachable(f"Nothing can listen on {host}, port {port} ({last}); choose another --port or --host.")
+
+
+def _warm(data: ViewData) -> None:
+    # Datashader compiles its loops when they first run; meanwhile the page can already be asked for.
+    with contextlib.suppress(HiddenStateError):
+        name = Selection(data).projection
+        if name is not None:
+            density_image(data, name, "prediction", (0.0, 1.0), (0.0, 1.0), 16, 16)
 
 
 class _Unreachable(HiddenStateError, OSError):

@@ -46,7 +46,7 @@ _FILTERS = {
     "id": {"type": "input", "func": "like", "placeholder": "id"},
     "class": {"type": "input", "func": "like", "placeholder": "class"},
     "predicted": {"type": "input", "func": "like", "placeholder": "class"},
-    "correct": {"type": "input", "func": "like", "placeholder": "y/n"},
+    "correct": {"type": "input", "func": "like", "placeholder": ""},
     "text": {"type": "input", "func": "like", "placeholder": "words"},
 }
 
