@@ -46,9 +46,7 @@ def run_layer(inputs: Floats, input_kernel: Floats, recurrent_kernel: Floats, bi
     """States and gates of one layer that starts from zeros."""
     units = recurrent_kernel.shape[0]
     hidden, cell = np.zeros(units), np.zeros(units)
-    rows: dict[str, list[Floats]] = {
-        name: [] for name in ("hidden", "cell", "input", "forget", "candidate", "output")
-    }
+    rows: dict[str, list[Floats]] = {name: [] for name in ("hidden", "cell", "input", "forget", "candidate", "output")}
     for x in inputs:
         z = x @ input_kernel + hidden @ recurrent_kernel + bias
         i = sigmoid(z[:units])
