@@ -55,7 +55,8 @@ def test_affinities_are_those_of_the_paper(seed: int, n: int, perplexity: float,
     distances = graph.distances.astype(np.float64)
     p = oracle.conditional(distances, min(perplexity, k))
     np.testing.assert_allclose(oracle.perplexity(p), min(perplexity, k), rtol=1e-6)
-    np.testing.assert_allclose(made.dense(), oracle.joint(graph.indices, p), rtol=1e-4, atol=1e-9)
+    # where the perplexity is all of k, entropy is flat in beta: 1e-9 of it leaves some 1e-4 of the affinities open
+    np.testing.assert_allclose(made.dense(), oracle.joint(graph.indices, p), rtol=1e-3, atol=1e-9)
 
 
 @settings(deadline=None, max_examples=25)

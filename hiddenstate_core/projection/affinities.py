@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -16,6 +17,7 @@ from hiddenstate_core.neighbors.graph import NeighborGraph
 __all__ = ["Affinities", "perplexity_affinities"]
 
 _GRAIN = 256
+_BLOCK = 1 << 20
 _INT32_POINTS = 2**31 - 1
 
 
@@ -63,11 +65,15 @@ class Affinities:
         """Number of points."""
         return len(self.offsets) - 1
 
-    @property
+    @functools.cached_property
     def negative_entropy(self) -> float:
         """``sum p_ij log p_ij``, in nats."""
-        values = self.values[self.values > 0].astype(np.float64)
-        return float(np.dot(values, np.log(values)))
+        total = 0.0
+        for start in range(0, len(self.values), _BLOCK):
+            values = self.values[start : start + _BLOCK].astype(np.float64)
+            values = values[values > 0]
+            total += float((values * np.log(values)).sum())
+        return total
 
     def dense(self) -> NDArray[np.float64]:
         """The whole (n, n) float64 matrix; for small n."""

@@ -15,7 +15,7 @@ from hiddenstate_core.kernels.tsne import attraction, divergence_terms, exact_re
 from hiddenstate_core.kernels.workers import Workers
 from hiddenstate_core.projection.affinities import Affinities
 
-__all__ = ["BarnesHut", "Exact", "Repulsion", "attractive_force", "gradient", "kl_divergence"]
+__all__ = ["BarnesHut", "Exact", "Repulsion", "attractive_force", "divergence", "gradient", "kl_divergence"]
 
 _GRAIN, _GROUPS = 512, 32
 
@@ -140,10 +140,17 @@ def kl_divergence(
     positions = np.ascontiguousarray(positions, np.float32)
     if len(positions) != affinities.n:
         raise InputError(f"The affinities are of {affinities.n} points, the map has {len(positions)}.")
+    with Workers(n_jobs) as workers:
+        return divergence(affinities, positions, normalization, workers)
+
+
+def divergence(
+    affinities: Affinities, positions: NDArray[np.float32], normalization: float | None, workers: Workers
+) -> float:
+    """As `kl_divergence`, on threads that are there already and positions that need no check."""
+    if normalization is None:
+        normalization = Exact()(positions, workers)[1]
     terms = np.empty(affinities.n)
     a = affinities
-    with Workers(n_jobs) as workers:
-        if normalization is None:
-            normalization = Exact()(positions, workers)[1]
-        workers.run(divergence_terms, a.n, _GRAIN, positions, a.offsets, a.columns, a.values, terms)
+    workers.run(divergence_terms, a.n, _GRAIN, positions, a.offsets, a.columns, a.values, terms)
     return float(a.negative_entropy + terms.sum() + math.log(normalization))

@@ -15,7 +15,7 @@ from hiddenstate_core.kernels.workers import Workers
 from hiddenstate_core.options import Options
 from hiddenstate_core.progress import progress_bar
 from hiddenstate_core.projection.affinities import Affinities
-from hiddenstate_core.projection.gradients import Repulsion, attractive_force, kl_divergence
+from hiddenstate_core.projection.gradients import Repulsion, attractive_force, divergence
 
 __all__ = ["Callback", "OptimizerOptions", "Progress", "optimize"]
 
@@ -152,7 +152,7 @@ def optimize(
                 exaggerated = done <= options.early_iterations
                 if done % _CHECK == 0 or done == total:
                     spread = descent.unfold()
-                    told = Progress(done, descent.divergence(), descent.positions.copy())
+                    told = Progress(done, descent.divergence(workers), descent.positions.copy())
                     note = f"KL {told.kl_divergence:.3f}"
                     if callback is not None and callback(told):
                         interrupted = True
@@ -166,7 +166,7 @@ def optimize(
                 advance(1, note=note)
         except KeyboardInterrupt:
             interrupted = True
-    return Progress(descent.iteration, descent.divergence(), descent.positions, interrupted)
+        return Progress(descent.iteration, descent.divergence(workers), descent.positions, interrupted)
 
 
 class _Descent:
@@ -181,7 +181,6 @@ class _Descent:
         self._velocity = np.zeros_like(positions)
         self._gains = np.ones_like(positions)
         self._norms = np.empty(len(positions))
-        self._entropy = affinities.negative_entropy
 
     def advance(self, workers: Workers) -> float:
         """One iteration; returns the norm of the gradient dC/dy."""
@@ -227,6 +226,6 @@ class _Descent:
             self._velocity *= factor
         return spread
 
-    def divergence(self) -> float:
+    def divergence(self, workers: Workers) -> float:
         """KL(P || Q) with the last Z (of the positions before the last step)."""
-        return kl_divergence(self.affinities, self.positions, normalization=max(self.normalization, 1e-300))
+        return divergence(self.affinities, self.positions, max(self.normalization, 1e-300), workers)
