@@ -25,7 +25,10 @@ FLAGS = (
 
 HERE = Path(__file__).parent
 #: Panel's use of pandas that pandas 3.1 is about to drop: nothing that a caller of ours can change.
-THEIRS = ("ignore:The inplace keyword in DataFrame:DeprecationWarning", "ignore:The inplace keyword in DataFrame:FutureWarning")
+THEIRS = (
+    "ignore:The inplace keyword in DataFrame:DeprecationWarning",
+    "ignore:The inplace keyword in DataFrame:FutureWarning",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -57,7 +60,9 @@ def data(stores: dict[str, Path]) -> Callable[[str], ViewData]:
 def chromium() -> Iterator[Any]:
     """A headless Chromium; skips where there is none."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: python -m pip install playwright")
-    path = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    path = next(
+        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    )
     if path is None:
         pytest.skip("needs a browser: install Debian's chromium")
     with playwright.sync_playwright() as engine:

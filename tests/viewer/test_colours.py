@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from hiddenstate_viewer.colours import (
     BLUE,
     MAX_HUES,
@@ -21,6 +18,8 @@ from hiddenstate_viewer.colours import (
     readable_text,
     rgba32,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def test_mix_ends_are_exact_and_middle_lies_between() -> None:

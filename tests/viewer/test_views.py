@@ -11,10 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-
-from hiddenstate_core.errors import HiddenStateError, InputError
-from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.colours import hex_of
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.density import density_image
@@ -24,13 +20,19 @@ from hiddenstate_viewer.picture import write_picture
 from hiddenstate_viewer.report import write_report
 from hiddenstate_viewer.serve import start
 from hiddenstate_viewer.words import legend_html, words_html
+from PIL import Image
+
+from hiddenstate_core.errors import HiddenStateError, InputError
+from hiddenstate_core.traces import Trace
 
 Make = Callable[[str], ViewData]
 ALL = ["binary", "five", "many", "bare", "deep"]
 
 
 def test_importing_the_package_is_light() -> None:
-    code = "import sys, hiddenstate_viewer; sys.exit(any(m in sys.modules for m in ('panel', 'bokeh', 'pandas', 'zarr')))"
+    code = (
+        "import sys, hiddenstate_viewer; sys.exit(any(m in sys.modules for m in ('panel', 'bokeh', 'pandas', 'zarr')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
 
 

@@ -41,14 +41,20 @@ def _linear(rgb: ArrayLike) -> NDArray[np.float64]:
 def _oklab(rgb: ArrayLike) -> NDArray[np.float64]:
     # Ottosson (2020), "A perceptual color space for image processing".
     cone = _linear(rgb) @ np.array(
-        [[0.4122214708, 0.2119034982, 0.0883024619], [0.5363325363, 0.6806995451, 0.2817188376],
-         [0.0514459929, 0.1073969566, 0.6299787005]]
+        [
+            [0.4122214708, 0.2119034982, 0.0883024619],
+            [0.5363325363, 0.6806995451, 0.2817188376],
+            [0.0514459929, 0.1073969566, 0.6299787005],
+        ]
     )
     return np.asarray(
         np.cbrt(cone)
         @ np.array(
-            [[0.2104542553, 1.9779984951, 0.0259040371], [0.7936177850, -2.4285922050, 0.7827717662],
-             [-0.0040720468, 0.4505937099, -0.8086757660]]
+            [
+                [0.2104542553, 1.9779984951, 0.0259040371],
+                [0.7936177850, -2.4285922050, 0.7827717662],
+                [-0.0040720468, 0.4505937099, -0.8086757660],
+            ]
         )
     )
 
@@ -56,13 +62,18 @@ def _oklab(rgb: ArrayLike) -> NDArray[np.float64]:
 def _from_oklab(lab: NDArray[np.float64]) -> Colours:
     cone = (
         lab
-        @ np.array([[1, 1, 1], [0.3963377774, -0.1055613458, -0.0894841775], [0.2158037573, -0.0638541728, -1.2914855480]])
+        @ np.array(
+            [[1, 1, 1], [0.3963377774, -0.1055613458, -0.0894841775], [0.2158037573, -0.0638541728, -1.2914855480]]
+        )
     ) ** 3
     linear = np.clip(
         cone
         @ np.array(
-            [[4.0767416621, -1.2684380046, -0.0041960863], [-3.3077115913, 2.6097574011, -0.7034186147],
-             [0.2309699292, -0.3413193965, 1.7076147010]]
+            [
+                [4.0767416621, -1.2684380046, -0.0041960863],
+                [-3.3077115913, 2.6097574011, -0.7034186147],
+                [0.2309699292, -0.3413193965, 1.7076147010],
+            ]
         ),
         0,
         1,
@@ -113,9 +124,7 @@ def readable_text(colours: ArrayLike) -> list[str]:
     """Near-black or white, whichever reads better (WCAG contrast) on each row of an (n, 3) array."""
     luminance = _linear(np.asarray(colours).reshape(-1, 3)) @ np.array([0.2126, 0.7152, 0.0722])
     dark = 0.0117  # luminance of #1b1f24
-    return [
-        "#ffffff" if 1.05 / (y + 0.05) > (y + 0.05) / (dark + 0.05) else "#1b1f24" for y in luminance.tolist()
-    ]
+    return ["#ffffff" if 1.05 / (y + 0.05) > (y + 0.05) / (dark + 0.05) else "#1b1f24" for y in luminance.tolist()]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

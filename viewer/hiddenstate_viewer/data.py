@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+
 from hiddenstate_core.analysis import DatasetOverview, PredictionEvolution, dataset_overview, prediction_evolution
 from hiddenstate_core.distances import StepDistances, step_distances
 from hiddenstate_core.errors import HiddenStateError
 from hiddenstate_core.traces import Trace
-from numpy.typing import NDArray
-
 from hiddenstate_viewer.colours import Palette
 
 __all__ = ["Reading", "ViewData"]
@@ -235,7 +235,9 @@ class ViewData:
         except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
             from hiddenstate_core.errors import StoreError
 
-            raise StoreError(f"{self.trace.path} cannot be read ({error}); record it again with `hiddenstate extract`.") from error
+            raise StoreError(
+                f"{self.trace.path} cannot be read ({error}); record it again with `hiddenstate extract`."
+            ) from error
 
     def keep(self, kind: str, key: Any, make: Callable[[], Any]) -> Any:
         """What `make` gives, made once and kept under `kind` and `key`."""

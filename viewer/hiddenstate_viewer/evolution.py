@@ -50,7 +50,11 @@ def heat_rows(reading: Reading, palette: Palette) -> tuple[list[str], NDArray[np
     count = len(palette.classes)
     chosen = list(range(count))
     if count > MAX_ROWS:
-        chosen = sorted(np.argsort(-p.max(axis=0), kind="stable")[: MAX_ROWS - 1].tolist()) if len(p) else chosen[: MAX_ROWS - 1]
+        chosen = (
+            sorted(np.argsort(-p.max(axis=0), kind="stable")[: MAX_ROWS - 1].tolist())
+            if len(p)
+            else chosen[: MAX_ROWS - 1]
+        )
     index = np.rint(np.clip(p, 0, 1) * 255).astype(np.int64)
     rows = [palette.class_scale(c)[index[:, c]] for c in chosen]
     names = [palette.classes[c] for c in chosen]
@@ -142,7 +146,8 @@ class SequenceCharts:
         ticks = [height - i - 0.5 + 0.6 for i in range(height)]
         self.heat.yaxis[0].ticker = FixedTicker(ticks=[*ticks, 0.25])
         self.heat.yaxis[0].major_label_overrides = {
-            **{t: short(n) for t, n in zip(ticks, names, strict=True)}, 0.25: "output"
+            **{t: short(n) for t, n in zip(ticks, names, strict=True)},
+            0.25: "output",
         }
         jumps = reading.jumps
         self._bars.data = {
@@ -155,5 +160,12 @@ class SequenceCharts:
 
 def _box() -> BoxAnnotation:
     return BoxAnnotation(
-        left=-1, right=0, visible=False, fill_color=None, line_color=INK, line_width=1.5, level="annotation", syncable=False
+        left=-1,
+        right=0,
+        visible=False,
+        fill_color=None,
+        line_color=INK,
+        line_width=1.5,
+        level="annotation",
+        syncable=False,
     )

@@ -178,17 +178,17 @@
     for (const node of path) if (node.dataset?.page) return pages.get(node.dataset.page)
     return undefined
   }
-  document.addEventListener("mouseover", (event) => {
+  // Moves are heard rather than entries: an entry from one word to the next never leaves their shadow tree.
+  let reading = null
+  document.addEventListener("pointermove", (event) => {
     const path = event.composedPath()
     const page = pageOf(path)
-    if (!page) return
-    const word = path.find((node) => node.dataset?.step !== undefined)
-    mark(page, word ? Number(word.dataset.step) : -1, "words")
-  })
-  document.addEventListener("mouseout", (event) => {
-    const page = pageOf(event.composedPath())
-    if (page && !event.relatedTarget?.dataset?.step) mark(page, -1, "words")
-  })
+    if (page) {
+      const word = path.find((node) => node.dataset?.step !== undefined)
+      mark(page, word ? Number(word.dataset.step) : -1, "words")
+    } else if (reading) mark(reading, -1, "words")
+    reading = page
+  }, true)
   document.addEventListener("keydown", (event) => {
     const target = event.composedPath()[0]
     for (const page of pages.values()) {

@@ -35,7 +35,9 @@ def figures_html(data: ViewData) -> str:
         (share, "correct here"),
         (test, "test accuracy"),
     )
-    return '<div class="hs-figures">' + "".join(f"<div>{v}<small>{escape(n)}</small></div>" for v, n in cells) + "</div>"
+    return (
+        '<div class="hs-figures">' + "".join(f"<div>{v}<small>{escape(n)}</small></div>" for v, n in cells) + "</div>"
+    )
 
 
 def class_bars(data: ViewData, choose: Callable[[int], None] | None = None) -> Any:
@@ -53,7 +55,16 @@ def class_bars(data: ViewData, choose: Callable[[int], None] | None = None) -> A
             count = int(overview.confusion[actual, predicted])
             if not count:
                 continue
-            values = (row, left, left + count, hues[predicted], 1.0, overview.classes[actual], overview.classes[predicted], count)
+            values = (
+                row,
+                left,
+                left + count,
+                hues[predicted],
+                1.0,
+                overview.classes[actual],
+                overview.classes[predicted],
+                count,
+            )
             for name, value in zip(rows, values, strict=True):
                 rows[name].append(value)
             left += count
@@ -68,7 +79,9 @@ def class_bars(data: ViewData, choose: Callable[[int], None] | None = None) -> A
         name="hs-class-bars",
     )
     source = ColumnDataSource(rows)
-    bars = plot.hbar(y="y", left="left", right="right", height=0.68, color="colour", line_color="#ffffff", source=source)
+    bars = plot.hbar(
+        y="y", left="left", right="right", height=0.68, color="colour", line_color="#ffffff", source=source
+    )
     plot.xaxis.visible = False
     plot.yaxis.axis_line_color = None
     plot.yaxis.ticker = FixedTicker(ticks=list(range(len(order))))
@@ -78,8 +91,11 @@ def class_bars(data: ViewData, choose: Callable[[int], None] | None = None) -> A
         text=[f"{int(overview.counts[c]):,}" for c in order], x_offset=6, text_baseline="middle",
         text_font=literal(FONT), text_font_size=f"{SMALL}px", text_color=INK,
     )  # fmt: skip
-    plot.add_tools(HoverTool(renderers=[bars], tooltips=_tip("@true classified as @as: <b>@count</b>"), attachment="below"))
+    plot.add_tools(
+        HoverTool(renderers=[bars], tooltips=_tip("@true classified as @as: <b>@count</b>"), attachment="below")
+    )
     if choose is not None:
+
         def tapped(event: Any) -> None:
             row = round(event.y)
             if 0 <= row < len(order):
@@ -111,6 +127,7 @@ class ConfusionPlot:
         )
         self.plot.add_layout(self.box)
         if choose is not None:
+
             def tapped(event: Any) -> None:
                 actual, predicted = round(event.y), round(event.x)
                 if 0 <= actual < self.count and 0 <= predicted < self.count:

@@ -10,8 +10,8 @@ from typing import Any
 import panel as pn
 from bokeh.events import MouseLeave, MouseMove, Tap
 from bokeh.models import ColumnDataSource, CustomJS
-from hiddenstate_core.traces import Trace
 
+from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.data import Reading, ViewData
 from hiddenstate_viewer.evolution import THRESHOLD, SequenceCharts
 from hiddenstate_viewer.overview import ConfusionPlot, class_bars, figures_html
@@ -221,8 +221,12 @@ class Page:
         return _card(
             _html('<div class="hs-title">Data set</div>'),
             _html(figures_html(self.data)),
-            _html(f'<div class="hs-title">True classes<small>correct first, then errors by predicted class</small>{note}</div>'),
-            pn.pane.Bokeh(class_bars(self.data, lambda c: self._choose_cell(c, -1)), sizing_mode="stretch_width", margin=0),
+            _html(
+                f'<div class="hs-title">True classes<small>correct first, then errors by predicted class</small>{note}</div>'
+            ),
+            pn.pane.Bokeh(
+                class_bars(self.data, lambda c: self._choose_cell(c, -1)), sizing_mode="stretch_width", margin=0
+            ),
             pn.Row(
                 _html('<div class="hs-title">Confusion<small>true by row, predicted by column</small></div>'),
                 rows,
@@ -286,9 +290,7 @@ class Page:
         name = self.selection.projection or ""
         from html import escape
 
-        self._map_title.object = (
-            f'<div class="hs-title">Hidden states<small>{escape(name)} of {steps:,} states, {count:,} sequences</small></div>'
-        )
+        self._map_title.object = f'<div class="hs-title">Hidden states<small>{escape(name)} of {steps:,} states, {count:,} sequences</small></div>'
         self._show_sequence()
 
     def _show_legend(self) -> None:
@@ -360,13 +362,26 @@ def _card(*views: Any, flex: str) -> Any:
         sizing_mode="stretch_both",
         margin=0,
         min_width=0,
-        styles={**CARD, "flex": flex, "padding": f"{UNIT + 4}px {2 * UNIT}px", "gap": f"{UNIT}px", "overflow": "hidden"},
+        styles={
+            **CARD,
+            "flex": flex,
+            "padding": f"{UNIT + 4}px {2 * UNIT}px",
+            "gap": f"{UNIT}px",
+            "overflow": "hidden",
+        },
     )
 
 
 def _select(label: str, options: Any, parameter: Any) -> Any:
     return pn.widgets.Select.from_param(
-        parameter, label=label, options=options, sizing_mode=None, width=200, margin=0, align="center", stylesheets=[_CONTROL_CSS]
+        parameter,
+        label=label,
+        options=options,
+        sizing_mode=None,
+        width=200,
+        margin=0,
+        align="center",
+        stylesheets=[_CONTROL_CSS],
     )
 
 

@@ -7,8 +7,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-from hiddenstate_core.atomic import atomic_path
-from hiddenstate_core.traces import Trace
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
@@ -16,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, get_font_names
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
+from hiddenstate_core.atomic import atomic_path
+from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.colours import hex_of, readable_text
 from hiddenstate_viewer.data import Reading, ViewData
 from hiddenstate_viewer.density import density_image
@@ -97,7 +97,11 @@ class _Picture:
         trace, reading = self.data.trace, self.reading
         self._say(_LEFT[0], 0.952, _cut(reading.id if reading else self.data.name, 44), size=14, weight="bold")
         self._say(
-            _MAP[1], 0.955, f"{self.data.name}   {len(trace):,} sequences   {trace.steps:,} states", color=MUTED, ha="right"
+            _MAP[1],
+            0.955,
+            f"{self.data.name}   {len(trace):,} sequences   {trace.steps:,} states",
+            color=MUTED,
+            ha="right",
         )
         if reading is None:
             return
@@ -146,7 +150,12 @@ class _Picture:
         for k, (x, y, wide) in enumerate(placed):
             axes.add_patch(
                 FancyBboxPatch(
-                    (x, y), wide, size * 1.35, boxstyle="round,pad=0,rounding_size=1.6", facecolor=ground[k], linewidth=0
+                    (x, y),
+                    wide,
+                    size * 1.35,
+                    boxstyle="round,pad=0,rounding_size=1.6",
+                    facecolor=ground[k],
+                    linewidth=0,
                 )
             )
             axes.text(
@@ -208,9 +217,13 @@ class _Picture:
         jumps = self.reading.jumps
         top = below - 0.045
         self._heading(top, "Step distance", "how far each word moves the state, of the largest in the data")
-        axes = self._plain((_LEFT[0] + 0.062, 0.045, _LEFT[1] - _LEFT[0] - 0.062, top - 0.012 - 0.045), len(self.reading))
+        axes = self._plain(
+            (_LEFT[0] + 0.062, 0.045, _LEFT[1] - _LEFT[0] - 0.062, top - 0.012 - 0.045), len(self.reading)
+        )
         at = np.arange(1, len(jumps) + 1)
-        axes.bar(at, jumps, width=0.86 if len(jumps) < 250 else 1.0, color=hex_of(self.reading.before[: len(jumps)]), lw=0)
+        axes.bar(
+            at, jumps, width=0.86 if len(jumps) < 250 else 1.0, color=hex_of(self.reading.before[: len(jumps)]), lw=0
+        )
         axes.axhline(THRESHOLD / 100, color=MUTED, lw=0.7, ls=(0, (4, 3)))
         axes.set_ylim(0, 1.02)
         axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
@@ -266,7 +279,9 @@ class _Picture:
             LineCollection(list(pieces), colors=hex_of(self.reading.before[1:]), linewidths=1.5, capstyle="round"),
             autolim=False,
         )
-        axes.scatter(way[:, 0], way[:, 1], s=26, c=hex_of(self.reading.colours), edgecolors="white", linewidths=0.6, zorder=3)
+        axes.scatter(
+            way[:, 0], way[:, 1], s=26, c=hex_of(self.reading.colours), edgecolors="white", linewidths=0.6, zorder=3
+        )
         ends = {"facecolors": "none", "linewidths": 2.0, "s": 130, "zorder": 4}
         axes.scatter(*way[0], edgecolors="#98a0a9", **ends)
         axes.scatter(*way[-1], edgecolors="black", **ends)
@@ -289,7 +304,9 @@ class _Picture:
             for dx, dy in ((14, 10), (-14 - wide, 10), (14, -10 - high), (-14 - wide, -10 - high), (-wide / 2, 18)):
                 box = (px + dx, py + dy, px + dx + wide, py + dy + high)
                 inside = box[0] > frame.x0 and box[2] < frame.x1 and box[1] > frame.y0 and box[3] < frame.y1
-                if not inside or any(t[0] < box[2] and box[0] < t[2] and t[1] < box[3] and box[1] < t[3] for t in taken):
+                if not inside or any(
+                    t[0] < box[2] and box[0] < t[2] and t[1] < box[3] and box[1] < t[3] for t in taken
+                ):
                     continue
                 taken.append(box)
                 x, y = axes.transData.inverted().transform((box[0], box[1]))

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from bokeh.embed import components
 from bokeh.models import ColumnDataSource, ImageURL, Slider
+
 from hiddenstate_core import __version__
 from hiddenstate_core.atomic import write_text
 from hiddenstate_core.errors import InputError
 from hiddenstate_core.traces import Trace
-
 from hiddenstate_viewer.data import Reading, ViewData
 from hiddenstate_viewer.density import density_image
 from hiddenstate_viewer.evolution import THRESHOLD, SequenceCharts

@@ -14,7 +14,6 @@ from typing import Any
 
 from hiddenstate_core.errors import HiddenStateError, InputError
 from hiddenstate_core.traces import Trace
-
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.density import density_image
 from hiddenstate_viewer.projection import ALL_POINTS

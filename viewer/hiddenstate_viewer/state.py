@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import param
-from hiddenstate_core.errors import InputError
 
+from hiddenstate_core.errors import InputError
 from hiddenstate_viewer.data import ViewData
 
 __all__ = ["COLOUR_BY", "Selection"]

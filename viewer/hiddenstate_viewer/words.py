@@ -17,7 +17,9 @@ def words_html(reading: Reading | None, page: str) -> str:
     if reading is None:
         return ""
     if not len(reading):
-        inner = '<span class="hs-caption">This sequence has no words: the prediction is that of the initial state.</span>'
+        inner = (
+            '<span class="hs-caption">This sequence has no words: the prediction is that of the initial state.</span>'
+        )
         return f'<div class="hs-words" data-page="{escape(page)}">{inner}</div>'
     ground, ink = hex_of(reading.colours), readable_text(reading.colours)
     spans = []
@@ -67,14 +69,16 @@ def legend_html(palette: Palette, colour_by: str = "prediction", *, trajectory: 
     else:
         shown = [i for i in range(len(names)) if palette.own[i]]
         hues = hex_of(palette.hues)
-        parts += [f'<span>{_chip(hues[i])}{names[i]}</span>' for i in shown[:most]]
+        parts += [f"<span>{_chip(hues[i])}{names[i]}</span>" for i in shown[:most]]
         rest = len(names) - min(len(shown), most)
         if rest:
             parts.append(f"<span>and {rest} more</span>")
         if colour_by == "prediction" and len(names) > 2:
             red, green, blue = (int(v) for v in palette.hues[0])
             scale = ramp(UNSURE, (red, green, blue))
-            parts.append(f'<span>unsure<i class="hs-scale" style="width:56px;background:{gradient(scale)}"></i>sure</span>')
+            parts.append(
+                f'<span>unsure<i class="hs-scale" style="width:56px;background:{gradient(scale)}"></i>sure</span>'
+            )
     if trajectory:
         parts.append('<span><i class="hs-ring"></i>start</span><span><i class="hs-ring hs-end"></i>end</span>')
     return f'<div class="hs-legend">{"".join(parts)}</div>'
