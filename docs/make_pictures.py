@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,6 @@ from hiddenstate_core.traces import Trace
 HERE = Path(__file__).parent / "pictures"
 CHROMIUM = os.environ.get("HIDDENSTATE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--hide-scrollbars"]
-COLOURS = 128
 WIDTH, HEIGHT, GAP = 1440, 900, 22
 #: Sequences whose trajectories are shown in the use cases.
 SHOWN = {"imdb": 3, "reuters": 15}
@@ -76,13 +76,17 @@ def shoot_stdlib(_name: str, trace: Trace, page: Any) -> None:
 
 def shoot_use_case(name: str, trace: Trace, page: Any) -> None:
     """The panes without running text: data overview and map, then one sequence's trajectory and its charts."""
-    table, states = page.locator(".hs-table").bounding_box(), page.locator(".hs-map").bounding_box()
-    right, middle = table["x"] - GAP, states["x"] - GAP
+    right, middle = (at(page, title)["x"] - GAP for title in ("Sequences", "Hidden states"))
     save(page.screenshot(clip=box(0, 0, right, HEIGHT)), f"{name}-overview")
     select(page, trace, SHOWN[name])
     save(page.screenshot(clip=box(middle, 48, right, HEIGHT)), f"{name}-trajectory")
-    top = page.locator(".hs-heatmap").bounding_box()["y"] - 30
+    top = at(page, "Class probability")["y"] - 12
     save(page.screenshot(clip=box(16, top, middle - 8, HEIGHT - 16)), f"{name}-evolution")
+
+
+def at(page: Any, title: str) -> Any:
+    """Where a pane's title stands."""
+    return page.locator(".hs-title", has_text=re.compile(f"^{title}")).first.bounding_box()
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Any:
@@ -91,9 +95,8 @@ def box(left: float, top: float, right: float, bottom: float) -> Any:
 
 
 def save(png: bytes, name: str) -> None:
-    """Keep a screenshot with few colours, which a flat page does not miss."""
+    """Keep a screenshot, packed as tightly as PNG goes (fewer colours would merge classes)."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    picture = picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     path = HERE / f"{name}.png"
     picture.save(path, optimize=True)
     print(f"{path} {picture.size[0]} x {picture.size[1]}, {path.stat().st_size / 1000:.0f} kB")
