@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 ROWS = ".hs-table .tabulator-row"
 #: A model of the page, by name; its data by column.
-FIND = """(name) => { for (const d of Bokeh.documents) { const m = d.get_model_by_name(name); if (m) return m } return null }"""
+FIND = "(name) => Bokeh.documents.map((d) => d.get_model_by_name(name)).find((m) => m)"
 BARS = f"() => ({FIND})('hs-distances').renderers[0].data_source.data"
 COLUMNS = f"() => ({FIND})('hs-heatmap').x_range.end - 0.5"
 WORDS = "() => Array.from(window.hiddenstate.pages.values().next().value.steps.data.word ?? [])"

@@ -84,7 +84,7 @@ def test_page_follows_the_selection(data: Make, name: str) -> None:
     assert page.table.widget.selection == []
     assert page._overview_view.visible
     assert len(page.map.steps.data["word"]) == 0
-    with pytest.raises(InputError, match=f"0..{len(view.trace) - 1}"):
+    with pytest.raises(InputError, match=rf"0\.\.{len(view.trace) - 1}"):
         page.selection.select(len(view.trace))
 
 
@@ -200,7 +200,7 @@ def test_report_and_picture_refuse_what_does_not_exist(stores: dict[str, Path], 
     for write in (write_report, write_picture):
         with pytest.raises(InputError, match="hiddenstate project"):
             write(trace, tmp_path / "out", projection="umap")
-        with pytest.raises(InputError, match="0..59"):
+        with pytest.raises(InputError, match=r"0\.\.59"):
             write(trace, tmp_path / "out", sequence=60)
     assert not list(tmp_path.iterdir())
 

@@ -114,7 +114,7 @@ def hex_of(colours: ArrayLike) -> list[str]:
 
 
 def rgba32(colours: ArrayLike, alpha: ArrayLike = 255) -> NDArray[np.uint32]:
-    """Colours packed for an image: red in the lowest byte, alpha in the highest; shape of `colours` less its last axis."""
+    """Colours packed for an image, red in the lowest byte and alpha in the highest; shape of `colours` but its last."""
     rgb = np.asarray(colours, np.uint32)
     packed = rgb[..., 0] | (rgb[..., 1] << 8) | (rgb[..., 2] << 16) | (np.asarray(alpha).astype(np.uint32) << 24)
     return np.ascontiguousarray(packed, np.uint32)

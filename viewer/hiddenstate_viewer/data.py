@@ -200,7 +200,7 @@ class ViewData:
         if not lengths.any():
             return None
         sure = trace.final_probabilities.max(axis=1)
-        good = (trace.labels == self.final) & (lengths >= min(12, int(lengths.max()))) & (sure >= 0.9)
+        good = (trace.labels == self.final) & (lengths >= min(40, int(lengths.max()))) & (sure >= 0.9)
         candidates = np.flatnonzero(good)
         if not len(candidates):
             return int(lengths.argmax())

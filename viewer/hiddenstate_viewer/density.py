@@ -100,7 +100,7 @@ def _frame(data: ViewData, projection: str, colour_by: str) -> Any:
                 which = np.repeat(data.trace.labels.astype(np.int64), np.diff(data.trace.offsets))
                 columns["s"] = np.ones(len(points), np.float32)
             codes = group[np.where(which < 0, len(group) - 1, which)]
-            columns["c"] = pd.Categorical.from_codes(codes, categories=range(len(hues)))
+            columns["c"] = pd.Categorical.from_codes(codes, categories=pd.RangeIndex(len(hues)))
         return pd.DataFrame(columns, copy=False)
 
     return data.keep("frame", (projection, colour_by), make)

@@ -41,7 +41,7 @@ def figures_html(data: ViewData) -> str:
 
 
 def class_bars(data: ViewData, choose: Callable[[int], None] | None = None) -> Any:
-    """A bar per true class, largest first beyond a dozen: correct ones first, then errors in the predicted class's colour."""
+    """A bar per true class (the largest dozen): correct ones first, then errors in the predicted class's colour."""
     overview, palette = data.overview, data.palette
     order = list(range(len(overview.classes)))
     if len(order) > MOST_BARS:
@@ -179,8 +179,8 @@ class ConfusionPlot:
         cells = plot.rect("x", "y", gap, gap, color="colour", line_color=None, source=self.source)
         if self.count <= MOST_NUMBERS:
             plot.text(
-                "x", "y", "text", source=self.source, text_align="center", text_baseline="middle", text_font=literal(FONT),
-                text_font_size="12px", text_color="ink",
+                "x", "y", "text", source=self.source, text_align="center", text_baseline="middle",
+                text_font=literal(FONT), text_font_size="12px", text_color="ink",
             )  # fmt: skip
         plot.axis.axis_line_color = None
         if named:

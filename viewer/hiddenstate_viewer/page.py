@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import uuid
+from html import escape
 from importlib import resources
 from typing import Any
 
+import numpy as np
 import panel as pn
 from bokeh.events import MouseLeave, MouseMove, Tap
-from bokeh.models import ColumnDataSource, CustomJS
+from bokeh.models import ColumnDataSource, CustomJS, Slider
 
 from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.data import Reading, ViewData
@@ -177,7 +179,6 @@ class Page:
             layers = {f"{i + 1} ({units} units)": i for i, units in enumerate(trace.layers)}
             controls.append(_select("layer", layers, selection.param.layer))
         controls.append(_select("colour by", COLOUR_BY, selection.param.colour_by))
-        from html import escape
 
         summary = (
             f'<div class="hs-summary"><b>{len(trace):,}</b> sequences &nbsp; <b>{trace.steps:,}</b> states &nbsp; '
@@ -204,10 +205,7 @@ class Page:
             self._readout,
             _html('<div class="hs-title">Class probability over time</div>'),
             pn.pane.Bokeh(self.charts.heat, sizing_mode="stretch_width", margin=0),
-            _html(
-                '<div class="hs-title">Step distance'
-                "<small>how far each word moves the state, of the largest in the data</small></div>"
-            ),
+            _html('<div class="hs-title">Step distance<small>share of the data set\'s largest</small></div>'),
             pn.pane.Bokeh(self.charts.bars, sizing_mode="stretch_width", margin=0),
             flex="0 0 clamp(368px, 27vw, 540px)",
         )
@@ -222,7 +220,7 @@ class Page:
             _html('<div class="hs-title">Data set</div>'),
             _html(figures_html(self.data)),
             _html(
-                f'<div class="hs-title">True classes<small>correct first, then errors by predicted class</small>{note}</div>'
+                f'<div class="hs-title">True classes<small>correct first, then errors by prediction</small>{note}</div>'
             ),
             pn.pane.Bokeh(
                 class_bars(self.data, lambda c: self._choose_cell(c, -1)), sizing_mode="stretch_width", margin=0
@@ -241,12 +239,11 @@ class Page:
 
     def _map_card(self) -> Any:
         if not self.data.trace.projections:
-            from html import escape
-
             command = escape(f"hiddenstate project {self.data.trace.path}")
             return _card(
                 _html(
-                    f'<div class="hs-empty"><b>No projection of the states yet</b>Make one:<code>{command}</code></div>',
+                    f'<div class="hs-empty"><b>No projection of the states yet</b>'
+                    f"Make one:<code>{command}</code></div>",
                     sizing_mode="stretch_both",
                 ),
                 flex="1 1 0",
@@ -288,9 +285,9 @@ class Page:
         self.map.show(self.selection.projection, self.selection.colour_by)
         steps, count = self.data.trace.steps, len(self.data.trace)
         name = self.selection.projection or ""
-        from html import escape
 
-        self._map_title.object = f'<div class="hs-title">Hidden states<small>{escape(name)} of {steps:,} states, {count:,} sequences</small></div>'
+        what = f"{escape(name)} of {steps:,} states, {count:,} sequences"
+        self._map_title.object = f'<div class="hs-title">Hidden states<small>{what}</small></div>'
         self._show_sequence()
 
     def _show_legend(self) -> None:
@@ -298,7 +295,6 @@ class Page:
         self._legend.object = legend_html(self.data.palette, self.selection.colour_by, trajectory=chosen)
 
     def _show_filter(self, *_events: Any) -> None:
-        from html import escape
 
         cell, classes = self.selection.cell, self.data.trace.classes
         self.confusion.mark(cell)
@@ -331,8 +327,6 @@ class Page:
     def _tapped(self, event: Any) -> None:
         step = self.map.step_at(float(event.x), float(event.y))
         if step is not None:
-            import numpy as np
-
             self.selection.select(int(np.searchsorted(self.data.trace.offsets, step, side="right")) - 1)
 
 
@@ -344,8 +338,8 @@ label {{ font-size: {SMALL}px; color: #5b636d; }}
 select.bk-input {{ height: 28px; padding: 2px 26px 2px 8px; font-size: 12px; border-radius: 6px; border-color: #dfe3e8;
   background-color: #fff; }}
 .bk-input-group label, label span, span, .bk-slider-title {{ font-size: 11px; color: #5b636d; }}
-.bk-btn.bk-btn-default {{ font-size: 12px; padding: 3px 10px; border-radius: 6px; border: 1px solid #dfe3e8; background: #fff;
-  color: #1b1f24; white-space: nowrap; }}
+.bk-btn.bk-btn-default {{ font-size: 12px; padding: 3px 10px; border-radius: 6px; border: 1px solid #dfe3e8;
+  background: #fff; color: #1b1f24; white-space: nowrap; }}
 .bk-btn.bk-btn-default:hover {{ background: #f4f5f7; }}
 """
 )
@@ -395,9 +389,7 @@ def _button(label: str, action: Any) -> Any:
 
 
 def _slider() -> Any:
-    from bokeh.models import Slider
-
     return Slider(
-        start=5, end=100, step=1, value=THRESHOLD, width=180, title="label words at steps ≥ %", show_value=True, margin=0,
+        start=5, end=100, step=1, value=THRESHOLD, width=180, title="label words at steps ≥ %", margin=0,
         bar_color="#8a9099", stylesheets=[_CONTROL_CSS], name="hs-threshold",
     )  # fmt: skip

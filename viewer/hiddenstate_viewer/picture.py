@@ -216,7 +216,7 @@ class _Picture:
         assert self.reading is not None
         jumps = self.reading.jumps
         top = below - 0.045
-        self._heading(top, "Step distance", "how far each word moves the state, of the largest in the data")
+        self._heading(top, "Step distance", "share of the data set's largest")
         axes = self._plain(
             (_LEFT[0] + 0.062, 0.045, _LEFT[1] - _LEFT[0] - 0.062, top - 0.012 - 0.045), len(self.reading)
         )
@@ -262,7 +262,7 @@ class _Picture:
         data = self.data
         if len(points) <= _POINTS:
             colours = data.palette.states(data.predicted, data.confidence) / 255
-            axes.scatter(points[:, 0], points[:, 1], s=7, c=colours, alpha=0.25, lw=0)
+            axes.scatter(points[:, 0], points[:, 1], s=7, c=colours, alpha=0.25 if len(points) < 15_000 else 0.12, lw=0)
             return
         assert self.projection is not None
         width = int(SIZE[0] * DPI * (_MAP[1] - _MAP[0]))

@@ -113,7 +113,8 @@ class StateMap:
         plot.scatter("x", "y", size=15, fill_color=None, line_color="colour", line_width=2.5, source=self.ends)
         plot.text(
             "x", "y", "text", x_offset="dx", y_offset="dy", source=self.labels, text_font=literal(FONT), text_color=INK,
-            text_font_size=f"{SMALL}px", text_baseline="bottom", background_fill_color="#ffffff", background_fill_alpha=0.8,
+            text_font_size=f"{SMALL}px", text_baseline="bottom", background_fill_color="#ffffff",
+            background_fill_alpha=0.8,
         )  # fmt: skip
         plot.scatter("x", "y", size=13, fill_color=None, line_color=INK, line_width=2.5, source=self.focus)
         tooltip = _TOOLTIP.format(font=FONT.replace('"', "'"), ink=INK)

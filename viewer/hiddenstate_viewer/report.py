@@ -29,11 +29,11 @@ from hiddenstate_viewer.words import header_html, legend_html, words_html
 __all__ = ["choose", "png_bytes", "write_report"]
 
 _PAGE = "hs-report"
-_RASTER = 1400
+_RASTER = 1100
 _CSS = f"""
 html {{ background: #f4f5f7; }}
-body {{ margin: 0 auto; max-width: 1760px; padding: 0 16px 16px; box-sizing: border-box; min-height: 100vh; display: flex;
-  flex-direction: column; }}
+body {{ margin: 0 auto; max-width: 1760px; padding: 0 16px 16px; box-sizing: border-box; min-height: 100vh;
+  display: flex; flex-direction: column; }}
 header {{ display: flex; align-items: center; justify-content: space-between; height: 56px; gap: 16px; flex: none; }}
 main {{ display: grid; grid-template-columns: minmax(360px, 30%) minmax(0, 1fr) minmax(300px, 23%); gap: 12px;
   flex: 1 1 auto; }}
@@ -103,8 +103,8 @@ def _document(data: ViewData, reading: Reading | None, projection: str | None) -
     charts, states = SequenceCharts(data.palette), StateMap(data)
     charts.update(reading)
     threshold = Slider(
-        start=5, end=100, step=1, value=THRESHOLD, width=180, title="label words at steps ≥ %", margin=0, bar_color="#8a9099",
-        stylesheets=[f".bk-slider-title {{ font: {SMALL}px {FONT}; color: #5b636d; }}"],
+        start=5, end=100, step=1, value=THRESHOLD, width=180, title="label words at steps ≥ %", margin=0,
+        bar_color="#8a9099", stylesheets=[f".bk-slider-title {{ font: {SMALL}px {FONT}; color: #5b636d; }}"],
     )  # fmt: skip
     if projection is not None:
         _background(states, data, projection)
@@ -183,7 +183,7 @@ def _body(data: ViewData, reading: Reading | None, projection: str | None, parts
             f'{head}{verdict}<div class="hs-title">Words<small>coloured by the output after reading each</small></div>'
             f'{words_html(reading, _PAGE)}<div class="hs-readout" data-page="{_PAGE}" data-hint="{HINT}">{HINT}</div>'
             f'<div class="hs-title">Class probability over time</div>{parts["heat"]}'
-            '<div class="hs-title">Step distance<small>how far each word moves the state, of the largest in the data</small>'
+            '<div class="hs-title">Step distance<small>share of the largest in the data</small>'
             f"</div>{parts['distances']}"
         )
     command = escape(f"hiddenstate project {trace.path.name}")

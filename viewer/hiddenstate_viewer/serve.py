@@ -194,7 +194,7 @@ def _listen(data: ViewData, host: str, port: int) -> tuple[Any, str]:
             continue
         server.start()
         return server, f"http://{shown}:{chosen}/"
-    raise _Unreachable(f"Nothing can listen on {host}, port {port} ({last}); choose another --port or --host.")
+    raise _UnreachableError(f"Nothing can listen on {host}, port {port} ({last}); choose another --port or --host.")
 
 
 def _warm(data: ViewData) -> None:
@@ -205,7 +205,7 @@ def _warm(data: ViewData) -> None:
             density_image(data, name, "prediction", (0.0, 1.0), (0.0, 1.0), 16, 16)
 
 
-class _Unreachable(HiddenStateError, OSError):
+class _UnreachableError(HiddenStateError, OSError):
     """An address that cannot be listened on."""
 
 

@@ -56,7 +56,8 @@ class Selection(param.Parameterized):
         """
         if sequence is not None and not 0 <= sequence < len(self.data.trace):
             raise InputError(
-                f"Sequence {sequence} does not exist; the trace has {len(self.data.trace)}, 0..{len(self.data.trace) - 1}."
+                f"Sequence {sequence} does not exist; the trace has {len(self.data.trace)} sequences, "
+                f"0..{len(self.data.trace) - 1}."
             )
         self.sequence = sequence
 

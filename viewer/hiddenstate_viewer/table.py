@@ -1,4 +1,4 @@
-"""The table of sequences: sorted, filtered and paged on the server, so that a hundred thousand rows are no more than ten."""
+"""The table of sequences: sorted, filtered and paged on the server, so that a hundred thousand rows weigh as ten."""
 
 from __future__ import annotations
 
@@ -19,26 +19,28 @@ _CSS = f"""
 :host .tabulator {{ border: none; background: #fff; font-family: {FONT}; font-size: 12px; }}
 :host .tabulator .tabulator-header {{ border: none; border-bottom: 1px solid {LINE}; background: #fff; color: {MUTED};
   font-weight: 600; font-size: {SMALL}px; }}
-:host .tabulator .tabulator-header .tabulator-col, :host .tabulator .tabulator-header .tabulator-col.tabulator-sortable:hover {{
+:host .tabulator .tabulator-header .tabulator-col,
+:host .tabulator .tabulator-header .tabulator-col.tabulator-sortable:hover {{
   border: none; background: #fff; }}
 :host .tabulator .tabulator-header .tabulator-col .tabulator-col-content {{ padding: 4px 6px; }}
 :host .tabulator .tabulator-col-sorter {{ display: none !important; }}
 :host .tabulator .tabulator-col[aria-sort=ascending] .tabulator-col-sorter,
 :host .tabulator .tabulator-col[aria-sort=descending] .tabulator-col-sorter {{ display: flex !important; }}
 :host .tabulator .tabulator-header .tabulator-col .tabulator-col-content .tabulator-col-title {{ padding-right: 0; }}
-:host .tabulator .tabulator-header-filter input {{ border: 1px solid {LINE}; border-radius: 4px; padding: 2px 5px !important;
-  font: 11px {FONT}; color: {INK}; height: 22px; }}
+:host .tabulator .tabulator-header-filter input {{ border: 1px solid {LINE}; border-radius: 4px;
+  padding: 2px 5px !important; font: 11px {FONT}; color: {INK}; height: 22px; }}
 :host .tabulator .tabulator-header-filter input::placeholder {{ color: #a3aab3; }}
-:host .tabulator-row, :host .tabulator-row.tabulator-row-even {{ border: none; border-bottom: 1px solid #f0f2f4; background: #fff;
-  min-height: {ROW_HEIGHT}px; cursor: pointer; color: {INK}; }}
-:host .tabulator-row .tabulator-cell {{ border: none; padding: 0 6px; height: {ROW_HEIGHT - 1}px; line-height: {ROW_HEIGHT - 1}px; }}
+:host .tabulator-row, :host .tabulator-row.tabulator-row-even {{ border: none; border-bottom: 1px solid #f0f2f4;
+  background: #fff; min-height: {ROW_HEIGHT}px; cursor: pointer; color: {INK}; }}
+:host .tabulator-row .tabulator-cell {{ border: none; padding: 0 6px; height: {ROW_HEIGHT - 1}px;
+  line-height: {ROW_HEIGHT - 1}px; }}
 :host .tabulator-row.tabulator-selectable:hover {{ background: #f4f6f8; }}
-:host .tabulator-row.tabulator-selected, :host .tabulator-row.tabulator-selected:hover {{ background: #e6eaee; color: {INK};
-  font-weight: 600; }}
+:host .tabulator-row.tabulator-selected, :host .tabulator-row.tabulator-selected:hover {{ background: #e6eaee;
+  color: {INK}; font-weight: 600; }}
 :host .tabulator .tabulator-footer {{ border: none; border-top: 1px solid {LINE}; background: #fff; color: {MUTED};
   font-weight: 400; font-size: {SMALL}px; padding: 4px 0; }}
-:host .tabulator .tabulator-footer .tabulator-page {{ border: 1px solid {LINE}; border-radius: 4px; background: #fff; color: {INK};
-  margin: 0 1px; padding: 2px 7px; }}
+:host .tabulator .tabulator-footer .tabulator-page {{ border: 1px solid {LINE}; border-radius: 4px; background: #fff;
+  color: {INK}; margin: 0 1px; padding: 2px 7px; }}
 :host .tabulator .tabulator-footer .tabulator-page.active {{ background: {INK}; color: #fff; }}
 :host .tabulator .tabulator-footer .tabulator-page:disabled {{ color: #b9c0c8; }}
 """
@@ -78,8 +80,9 @@ class SequenceTable:
             theme="simple",
             margin=0,
             stylesheets=[_CSS],
+            header_align={"confidence": "right", "words": "right"},
             text_align={"confidence": "right", "words": "right"},
-            titles={"predicted": "as", "correct": "ok", "confidence": "%", "words": "len", "text": "words"},
+            titles={"predicted": "predicted", "correct": "ok", "confidence": "%", "words": "len", "text": "words"},
             widths={"id": 112, "class": 60, "predicted": 60, "correct": 38, "confidence": 44, "words": 40},
             formatters={"confidence": NumberFormatter(format="0.0")},
             configuration={

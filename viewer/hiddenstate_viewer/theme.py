@@ -37,7 +37,8 @@ VIEW_CSS = f"""
   font-variant-numeric: tabular-nums; }}
 .hs-figures div small {{ display: block; font-size: {SMALL}px; font-weight: 400; color: {MUTED}; letter-spacing: 0; }}
 .hs-head {{ display: flex; align-items: baseline; gap: 10px; }}
-.hs-head .hs-id {{ font-size: {HEAD}px; font-weight: 650; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
+.hs-head .hs-id {{ font-size: {HEAD}px; font-weight: 650; overflow: hidden; text-overflow: ellipsis;
+  white-space: nowrap; }}
 .hs-verdict {{ display: grid; grid-template-columns: repeat(4, auto); justify-content: space-between; gap: 12px;
   font-weight: 600; }}
 .hs-verdict small {{ display: block; font-size: {SMALL}px; font-weight: 400; color: {MUTED}; }}
@@ -50,10 +51,12 @@ VIEW_CSS = f"""
 .hs-readout {{ font-size: {SMALL}px; color: {MUTED}; height: 16px; white-space: nowrap; overflow: hidden;
   text-overflow: ellipsis; font-variant-numeric: tabular-nums; }}
 .hs-readout b {{ color: {INK}; font-weight: 600; }}
-.hs-legend {{ display: flex; flex-wrap: wrap; gap: 4px 14px; align-items: center; font-size: {SMALL}px; color: {MUTED}; }}
+.hs-legend {{ display: flex; flex-wrap: wrap; gap: 4px 14px; align-items: center; font-size: {SMALL}px;
+  color: {MUTED}; }}
 .hs-legend > span {{ white-space: nowrap; display: inline-flex; align-items: center; }}
 .hs-scale {{ display: inline-block; width: 112px; height: 8px; border-radius: 2px; margin: 0 7px; }}
-.hs-ring {{ display: inline-block; width: 7px; height: 7px; border-radius: 50%; border: 2px solid #98a0a9; margin-right: 6px; }}
+.hs-ring {{ display: inline-block; width: 7px; height: 7px; border-radius: 50%; border: 2px solid #98a0a9;
+  margin-right: 6px; }}
 .hs-ring.hs-end {{ border-color: #000; }}
 .hs-empty {{ height: 100%; display: flex; flex-direction: column; align-items: center; justify-content: center;
   text-align: center; color: {MUTED}; gap: 8px; padding: 24px; box-sizing: border-box; }}

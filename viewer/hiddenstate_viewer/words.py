@@ -64,8 +64,8 @@ def legend_html(palette: Palette, colour_by: str = "prediction", *, trajectory: 
     parts = []
     names = [escape(name) for name in palette.classes]
     if palette.binary and colour_by == "prediction":
-        scale = f'<i class="hs-scale" style="background:{gradient(palette.diverging)}"></i>'
-        parts.append(f"<span>{names[0]}{scale}{names[1]}</span>")
+        both = f'<i class="hs-scale" style="background:{gradient(palette.diverging)}"></i>'
+        parts.append(f"<span>{names[0]}{both}{names[1]}</span>")
     else:
         shown = [i for i in range(len(names)) if palette.own[i]]
         hues = hex_of(palette.hues)
