@@ -1,29 +1,38 @@
-"""The page: top bar, left column (data set or sequence), map, table; one selection that all of them follow."""
+"""The page: top bar, left column (data set or sequence), map, table; one selection that all of them follow.
+
+What scripts and tests may rely on, in the page and in the report alike:
+
+- ``.hs-words[data-page]`` holds the words, each a ``.hs-word[data-step]``; ``.hs-on`` is the one marked;
+  ``.hs-readout`` says what is marked; ``.hs-figures`` are the key figures; ``.hs-empty`` says what to do.
+- ``.hs-table`` is the table of sequences (page only).
+- Bokeh models by name: ``hs-heatmap``, ``hs-distances``, ``hs-map``, ``hs-class-bars``, ``hs-confusion``.
+- ``window.hiddenstate.marked()`` tells the step marked and where each view shows it.
+"""
 
 from __future__ import annotations
 
-import functools
 import uuid
 from html import escape
-from importlib import resources
 from typing import Any
 
 import numpy as np
 import panel as pn
-from bokeh.events import MouseLeave, MouseMove, Tap
-from bokeh.models import ColumnDataSource, CustomJS, Slider
+from bokeh.events import Tap
+from bokeh.models import ColumnDataSource
 
 from hiddenstate_core.traces import Trace
+from hiddenstate_viewer.controls import CONTROL_CSS, button, card, html, select, slider
 from hiddenstate_viewer.data import Reading, ViewData
-from hiddenstate_viewer.evolution import THRESHOLD, SequenceCharts
+from hiddenstate_viewer.evolution import SequenceCharts
+from hiddenstate_viewer.linking import connect
 from hiddenstate_viewer.overview import ConfusionPlot, class_bars, figures_html
 from hiddenstate_viewer.projection import StateMap
 from hiddenstate_viewer.state import COLOUR_BY, Selection
 from hiddenstate_viewer.table import SequenceTable
-from hiddenstate_viewer.theme import CARD, SMALL, UNIT, VIEW_CSS
+from hiddenstate_viewer.theme import UNIT
 from hiddenstate_viewer.words import header_html, legend_html, words_html
 
-__all__ = ["Page", "build_page", "connect", "linking_script"]
+__all__ = ["HINT", "Page", "build_page"]
 
 #: What the page says of itself while nothing is selected.
 TIPS = """<div class="hs-tips">
@@ -31,12 +40,6 @@ TIPS = """<div class="hs-tips">
 <p><b>Click</b> a cell or a bar to list its sequences; a point or a row of the table to read one.</p>
 <p><b>Keys</b>: up and down step through the table, Esc clears the selection.</p></div>"""
 HINT = "Hover a word, a column, a bar or a point."
-
-
-@functools.cache
-def linking_script() -> str:
-    """JavaScript of the shared cursor; harmless to run twice."""
-    return resources.files("hiddenstate_viewer").joinpath("linking.js").read_text("utf-8")
 
 
 def build_page(trace: Trace | ViewData) -> Any:
@@ -52,50 +55,6 @@ def build_page(trace: Trace | ViewData) -> Any:
     panel.viewable.Viewable
     """
     return Page(trace if isinstance(trace, ViewData) else ViewData(trace)).layout
-
-
-def connect(page: str, charts: SequenceCharts, states: StateMap, *, threshold: Any, commands: Any, keys: bool) -> None:
-    """Tie the views of one sequence to one cursor in the browser."""
-    start = CustomJS(
-        args={
-            "map": states.plot, "steps": states.steps, "focus": states.focus, "labels": states.labels,
-            "extent": states.extent, "boxes": [charts.heat_box, charts.bar_box], "threshold": threshold,
-            "commands": commands,
-        },
-        code=linking_script()
-        + f"""
-        window.hiddenstate.register({page!r}, {{
-          map, steps, focus, labels, extent, boxes, threshold, commands, keys: {str(keys).lower()},
-          font: "{SMALL}px Arial, sans-serif",
-        }})
-        window.hiddenstate.fit({page!r}, false)
-        window.hiddenstate.relabel({page!r})""",
-    )  # fmt: skip
-    for plot in (states.plot, charts.heat, charts.bars):
-        plot.js_on_change("inner_width", start)
-    states.plot.js_on_change("inner_height", start)
-
-    def run(call: str) -> CustomJS:
-        return CustomJS(code=f"window.hiddenstate?.{call}")
-
-    for plot in (charts.heat, charts.bars):
-        plot.js_on_event(MouseMove, run(f"at({page!r}, cb_obj.x)"))
-        plot.js_on_event(MouseLeave, run(f"leave({page!r})"))
-    states.plot.js_on_event(MouseMove, run(f"over({page!r}, cb_obj.x, cb_obj.y)"))
-    states.plot.js_on_event(MouseLeave, run(f"leave({page!r})"))
-    states.steps.js_on_change("data", run(f"refresh({page!r})"))
-    states.extent.js_on_change("tags", run(f"fit({page!r}, true)"))
-    for axis in (states.plot.x_range, states.plot.y_range):
-        for name in ("start", "end"):
-            axis.js_on_change(name, run(f"relabel({page!r})"))
-    threshold.js_on_change(
-        "value",
-        CustomJS(
-            args={"line": charts.threshold},
-            code=f"""line.setv({{location: cb_obj.value / 100, visible: cb_obj.value < 100}})
-            window.hiddenstate?.relabel({page!r})""",
-        ),
-    )
 
 
 class Page:
@@ -124,7 +83,7 @@ class Page:
         self.map = StateMap(data)
         self.table = SequenceTable(self.selection)
         self.commands = ColumnDataSource({"name": [], "value": [], "count": []})
-        self.threshold = _slider()
+        self.threshold = slider()
         self._build()
         connect(self.id, self.charts, self.map, threshold=self.threshold, commands=self.commands, keys=keys)
         self.commands.on_change("data", self._asked)
@@ -140,19 +99,19 @@ class Page:
     # -- building ---------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self._header, self._verdict = _html(""), _html("")
-        self._words = _html("", sizing_mode="stretch_both", min_height=90)
-        self._readout = _html(f'<div class="hs-readout" data-page="{self.id}" data-hint="{HINT}">{HINT}</div>')
-        self._legend = _html("")
-        self._map_title = _html("")
-        self._table_title = _html("")
-        self._clear = _button("Clear selection", self.selection.clear)
-        self._unfilter = _button("Show all", lambda: self.selection.param.update(cell=None))
+        self._header, self._verdict = html(""), html("")
+        self._words = html("", sizing_mode="stretch_both", min_height=90)
+        self._readout = html(f'<div class="hs-readout" data-page="{self.id}" data-hint="{HINT}">{HINT}</div>')
+        self._legend = html("")
+        self._map_title = html("")
+        self._table_title = html("")
+        self._clear = button("Clear selection", self.selection.clear)
+        self._unfilter = button("Show all", lambda: self.selection.param.update(cell=None))
         self._sequence_view = self._sequence_card()
         self._overview_view = self._overview_card()
         self._sequence_view.visible = False
         middle = self._map_card()
-        right = _card(
+        right = card(
             pn.Row(self._table_title, self._unfilter, sizing_mode="stretch_width", margin=0),
             self.table.widget,
             flex="0 0 clamp(400px, 31vw, 640px)",
@@ -174,11 +133,11 @@ class Page:
         trace, selection = self.data.trace, self.selection
         controls = []
         if trace.projections:
-            controls.append(_select("projection", list(trace.projections), selection.param.projection))
+            controls.append(select("projection", list(trace.projections), selection.param.projection))
         if len(trace.layers) > 1:
             layers = {f"{i + 1} ({units} units)": i for i, units in enumerate(trace.layers)}
-            controls.append(_select("layer", layers, selection.param.layer))
-        controls.append(_select("colour by", COLOUR_BY, selection.param.colour_by))
+            controls.append(select("layer", layers, selection.param.layer))
+        controls.append(select("colour by", COLOUR_BY, selection.param.colour_by))
 
         summary = (
             f'<div class="hs-summary"><b>{len(trace):,}</b> sequences &nbsp; <b>{trace.steps:,}</b> states &nbsp; '
@@ -186,9 +145,9 @@ class Page:
         )
         brand = f'<div class="hs-brand">hiddenstate<span>{escape(self.data.name)}</span></div>'
         return pn.Row(
-            _html(brand, sizing_mode=None, align="center"),
+            html(brand, sizing_mode=None, align="center"),
             *controls,
-            _html(summary, align="center"),
+            html(summary, align="center"),
             height=56,
             sizing_mode="stretch_width",
             margin=0,
@@ -197,60 +156,63 @@ class Page:
 
     def _sequence_card(self) -> Any:
         heading = pn.Row(self._header, self._clear, sizing_mode="stretch_width", margin=0, styles={"gap": "8px"})
-        return _card(
+        return card(
             heading,
             self._verdict,
-            _html('<div class="hs-title">Words<small>coloured by the output after reading each</small></div>'),
+            html('<div class="hs-title">Words<small>coloured by the output after reading each</small></div>'),
             self._words,
             self._readout,
-            _html('<div class="hs-title">Class probability over time</div>'),
+            html('<div class="hs-title">Class probability over time</div>'),
             pn.pane.Bokeh(self.charts.heat, sizing_mode="stretch_width", margin=0),
-            _html('<div class="hs-title">Step distance<small>share of the data set\'s largest</small></div>'),
+            html('<div class="hs-title">Step distance<small>share of the data set\'s largest</small></div>'),
             pn.pane.Bokeh(self.charts.bars, sizing_mode="stretch_width", margin=0),
             flex="0 0 clamp(368px, 27vw, 540px)",
         )
 
     def _overview_card(self) -> Any:
         self.confusion = ConfusionPlot(self.data, self._choose_cell)
-        rows = pn.widgets.Checkbox(label="share of each row", value=False, margin=0, stylesheets=[_CONTROL_CSS])
+        small = "* { font-size: 11px !important; }"
+        rows = pn.widgets.Checkbox(
+            label="share of each row", value=False, margin=0, align="center", stylesheets=[CONTROL_CSS, small]
+        )
         rows.param.watch(lambda event: self.confusion.normalise(event.new), "value")
         unlabelled = self.data.overview.unlabelled
         note = f"<small>{unlabelled:,} without a class are left out</small>" if unlabelled else ""
-        return _card(
-            _html('<div class="hs-title">Data set</div>'),
-            _html(figures_html(self.data)),
-            _html(
+        return card(
+            html('<div class="hs-title">Data set</div>'),
+            html(figures_html(self.data)),
+            html(
                 f'<div class="hs-title">True classes<small>correct first, then errors by prediction</small>{note}</div>'
             ),
             pn.pane.Bokeh(
                 class_bars(self.data, lambda c: self._choose_cell(c, -1)), sizing_mode="stretch_width", margin=0
             ),
             pn.Row(
-                _html('<div class="hs-title">Confusion<small>true by row, predicted by column</small></div>'),
+                html('<div class="hs-title">Confusion<small>true by row, predicted by column</small></div>'),
                 rows,
                 sizing_mode="stretch_width",
                 margin=0,
             ),
             pn.pane.Bokeh(self.confusion.plot, sizing_mode="stretch_both", margin=0),
             pn.Spacer(sizing_mode="stretch_both", margin=0, min_height=0),
-            _html(TIPS),
+            html(TIPS),
             flex="0 0 clamp(368px, 27vw, 540px)",
         )
 
     def _map_card(self) -> Any:
         if not self.data.trace.projections:
             command = escape(f"hiddenstate project {self.data.trace.path}")
-            return _card(
-                _html(
+            return card(
+                html(
                     f'<div class="hs-empty"><b>No projection of the states yet</b>'
                     f"Make one:<code>{command}</code></div>",
                     sizing_mode="stretch_both",
                 ),
                 flex="1 1 0",
             )
-        reset = _button("Whole map", None)
+        reset = button("Whole map", None)
         reset.js_on_click(code=f"window.hiddenstate?.fit('{self.id}', true)")
-        return _card(
+        return card(
             pn.Row(self._map_title, reset, sizing_mode="stretch_width", margin=0),
             pn.pane.Bokeh(self.map.plot, sizing_mode="stretch_both", margin=0),
             pn.Row(
@@ -328,68 +290,3 @@ class Page:
         step = self.map.step_at(float(event.x), float(event.y))
         if step is not None:
             self.selection.select(int(np.searchsorted(self.data.trace.offsets, step, side="right")) - 1)
-
-
-_CONTROL_CSS = (
-    VIEW_CSS
-    + f"""
-label {{ font-size: {SMALL}px; color: #5b636d; }}
-.bk-input-group {{ flex-direction: row; align-items: center; gap: 6px; }}
-select.bk-input {{ height: 28px; padding: 2px 26px 2px 8px; font-size: 12px; border-radius: 6px; border-color: #dfe3e8;
-  background-color: #fff; }}
-.bk-input-group label, label span, span, .bk-slider-title {{ font-size: 11px; color: #5b636d; }}
-.bk-btn.bk-btn-default {{ font-size: 12px; padding: 3px 10px; border-radius: 6px; border: 1px solid #dfe3e8;
-  background: #fff; color: #1b1f24; white-space: nowrap; }}
-.bk-btn.bk-btn-default:hover {{ background: #f4f5f7; }}
-"""
-)
-
-
-def _html(text: str, **options: Any) -> Any:
-    options = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [VIEW_CSS], **options}
-    return pn.pane.HTML(text, **options)
-
-
-def _card(*views: Any, flex: str) -> Any:
-    return pn.Column(
-        *views,
-        sizing_mode="stretch_both",
-        margin=0,
-        min_width=0,
-        styles={
-            **CARD,
-            "flex": flex,
-            "padding": f"{UNIT + 4}px {2 * UNIT}px",
-            "gap": f"{UNIT}px",
-            "overflow": "hidden",
-        },
-    )
-
-
-def _select(label: str, options: Any, parameter: Any) -> Any:
-    return pn.widgets.Select.from_param(
-        parameter,
-        label=label,
-        options=options,
-        sizing_mode=None,
-        width=200,
-        margin=0,
-        align="center",
-        stylesheets=[_CONTROL_CSS],
-    )
-
-
-def _button(label: str, action: Any) -> Any:
-    button = pn.widgets.Button(
-        label=label, margin=0, sizing_mode=None, height=26, stylesheets=[_CONTROL_CSS], align="start"
-    )
-    if action is not None:
-        button.on_click(lambda _event: action())
-    return button
-
-
-def _slider() -> Any:
-    return Slider(
-        start=5, end=100, step=1, value=THRESHOLD, width=180, title="label words at steps ≥ %", margin=0,
-        bar_color="#8a9099", stylesheets=[_CONTROL_CSS], name="hs-threshold",
-    )  # fmt: skip

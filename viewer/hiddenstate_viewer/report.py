@@ -20,8 +20,9 @@ from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.data import Reading, ViewData
 from hiddenstate_viewer.density import density_image
 from hiddenstate_viewer.evolution import THRESHOLD, SequenceCharts
+from hiddenstate_viewer.linking import connect
 from hiddenstate_viewer.overview import ConfusionPlot, class_bars, figures_html
-from hiddenstate_viewer.page import HINT, connect
+from hiddenstate_viewer.page import HINT
 from hiddenstate_viewer.projection import ALL_POINTS, FADED, StateMap, extent_of
 from hiddenstate_viewer.theme import FONT, LINE, SMALL, VIEW_CSS
 from hiddenstate_viewer.words import header_html, legend_html, words_html

@@ -83,7 +83,7 @@ class SequenceTable:
             header_align={"confidence": "right", "words": "right"},
             text_align={"confidence": "right", "words": "right"},
             titles={"predicted": "predicted", "correct": "ok", "confidence": "%", "words": "len", "text": "words"},
-            widths={"id": 112, "class": 60, "predicted": 60, "correct": 38, "confidence": 44, "words": 40},
+            widths={"id": 110, "class": 60, "predicted": 68, "correct": 38, "confidence": 44, "words": 40},
             formatters={"confidence": NumberFormatter(format="0.0")},
             configuration={
                 "rowHeight": ROW_HEIGHT,
