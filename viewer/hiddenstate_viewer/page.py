@@ -11,7 +11,9 @@ What scripts and tests may rely on, in the page and in the report alike:
 
 from __future__ import annotations
 
+import functools
 import uuid
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -90,9 +92,9 @@ class Page:
         self.map.plot.on_event(Tap, self._tapped)
         self.map.follow_window()
         watch = self.selection.param.watch
-        watch(self._show_sequence, ["sequence", "layer"])
-        watch(self._show_map, ["projection", "colour_by"])
-        watch(self._show_filter, "cell")
+        watch(lambda *_: self._locked(self._show_sequence), ["sequence", "layer"])
+        watch(lambda *_: self._locked(self._show_map), ["projection", "colour_by"])
+        watch(lambda *_: self._locked(self._show_filter), "cell")
         self._show_map()
         self._show_filter()
 
@@ -175,7 +177,7 @@ class Page:
         rows = pn.widgets.Checkbox(
             label="share of each row", value=False, margin=0, align="center", stylesheets=[CONTROL_CSS, small]
         )
-        rows.param.watch(lambda event: self.confusion.normalise(event.new), "value")
+        rows.param.watch(lambda event: self._locked(functools.partial(self.confusion.normalise, event.new)), "value")
         unlabelled = self.data.overview.unlabelled
         note = f"<small>{unlabelled:,} without a class are left out</small>" if unlabelled else ""
         return card(
@@ -227,12 +229,21 @@ class Page:
 
     # -- following --------------------------------------------------------------------------------------------------
 
+    def _locked(self, action: Callable[[], None]) -> None:
+        # Panel may hand on a widget's event without the document's lock, without which Bokeh's own models must not be
+        # changed; a callback of the next tick holds it.
+        document = self.charts.heat.document
+        if document is None or document.session_context is None:
+            action()
+        else:
+            document.add_next_tick_callback(action)
+
     def _reading(self) -> Reading | None:
         if self.selection.sequence is None:
             return None
         return self.data.reading(self.selection.sequence, self.selection.layer)
 
-    def _show_sequence(self, *_events: Any) -> None:
+    def _show_sequence(self) -> None:
         reading = self._reading()
         if reading is not None:
             self._header.object, self._verdict.object = header_html(reading, self.data.palette)
@@ -243,7 +254,7 @@ class Page:
         self._overview_view.visible = reading is None
         self._show_legend()
 
-    def _show_map(self, *_events: Any) -> None:
+    def _show_map(self) -> None:
         self.map.show(self.selection.projection, self.selection.colour_by)
         steps, count = self.data.trace.steps, len(self.data.trace)
         name = self.selection.projection or ""
@@ -256,7 +267,7 @@ class Page:
         chosen = self.selection.sequence is not None
         self._legend.object = legend_html(self.data.palette, self.selection.colour_by, trajectory=chosen)
 
-    def _show_filter(self, *_events: Any) -> None:
+    def _show_filter(self) -> None:
 
         cell, classes = self.selection.cell, self.data.trace.classes
         self.confusion.mark(cell)
