@@ -145,6 +145,7 @@ def run_demo(name: str, out: Path, *, say: Say, progress: bool = True, seed: int
     """
     from hiddenstate_core.corpora.load import load_corpus
     from hiddenstate_core.distances import step_distances
+    from hiddenstate_core.models.checkpoint import check_target
     from hiddenstate_core.models.recipes import recipe
     from hiddenstate_core.traces.extract import extract
     from hiddenstate_core.viewing import picture, report, viewer_module
@@ -153,6 +154,7 @@ def run_demo(name: str, out: Path, *, say: Say, progress: bool = True, seed: int
         raise InputError(f"There is no demonstration {name!r}; choose one of {', '.join(DEMOS)}.")
     viewer_module("theme")  # a missing extra is told before minutes of work, not after
     demo, made = DEMOS[name], recipe(name)
+    check_target(out / "model")
     corpus = load_corpus(name, vocabulary=made.vocabulary, progress=progress)
     say(f"Corpus {name}: {len(corpus):,} sequences, {len(corpus.tokens):,} words, {len(corpus.classes)} classes")
     options = made.options if seed is None else made.options.replace(seed=seed)

@@ -74,6 +74,9 @@ def test_bad_arguments_get_one_line(tmp_path: Path, capfd: pytest.CaptureFixture
     assert "--topics" in refused(capfd, "data", "reuters", "--topics", ",")
     assert "--hidden" in refused(capfd, "train", "stdlib", "--hidden", "many")
     assert "port" in refused(capfd, "view", tmp_path, "--port", "99999").lower()
+    # Told before the training, not after.
+    assert "no model checkpoint" in refused(capfd, "train", "stdlib", "--out", tmp_path / "text")
+    assert "in the way" in refused(capfd, "demo", "stdlib", "--no-serve", "--out", tmp_path / "text")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["text"]
 
 

@@ -26,16 +26,17 @@ def command(
     """Train a classifier, save its checkpoint, and print its seed and accuracy on the test split."""
     from hiddenstate_core.corpora.load import load_corpus
     from hiddenstate_core.models import train
+    from hiddenstate_core.models.checkpoint import check_target
     from hiddenstate_core.models.recipes import recipe
 
     made = recipe(corpus)
+    target = check_target(out if out is not None else Path(f"{corpus}-model"))
     changes: dict[str, Any] = {"hidden": parse_units(hidden), "embedding": embedding, "max_length": max_length}
     spec = made.spec.replace(**{k: v for k, v in changes.items() if v is not None})
     changes = {"seed": seed, "epochs": epochs}
     options = made.options.replace(**{k: v for k, v in changes.items() if v is not None})
     loaded = load_corpus(corpus, vocabulary=vocabulary or made.vocabulary, topics=parse_topics(topics))
     model = train(loaded, spec, options)
-    target = out if out is not None else Path(f"{corpus}-model")
     model.save(target)
     found = model.metadata
     say(f"seed {found['seed']}, {found['epochs_run']} epochs, {found['seconds']:.0f} s")

@@ -17,7 +17,7 @@ from hiddenstate_core.models.spec import ModelSpec
 if TYPE_CHECKING:
     from hiddenstate_core.models.model import Model
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "load_checkpoint", "save_checkpoint"]
+__all__ = ["FORMAT", "FORMAT_VERSION", "check_target", "load_checkpoint", "save_checkpoint"]
 
 FORMAT = "hiddenstate-model"
 #: Rises whenever an older reader would misread a newer folder.
@@ -37,12 +37,9 @@ def save_checkpoint(model: Model, path: str | os.PathLike[str]) -> None:
     ModelError
         `path` exists and is no checkpoint: it is left alone.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
-    target = Path(path)
-    occupied = target.exists() and not (target.is_dir() and not any(target.iterdir()))
-    if occupied and not (target / _DESCRIPTION).is_file():
-        raise ModelError(f"{target} exists and is no model checkpoint; choose another folder for the model.")
+    target = check_target(path)
     description = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -53,11 +50,34 @@ def save_checkpoint(model: Model, path: str | os.PathLike[str]) -> None:
     }
     with atomic_directory(target) as folder:
         arrays = {name: np.ascontiguousarray(np.asarray(array)) for name, array in model.params.items()}
-        save_file(arrays, folder / _WEIGHTS)
+        (folder / _WEIGHTS).write_bytes(save(arrays))
         _write(folder / _DESCRIPTION, json.dumps(description, indent=1, allow_nan=False))
         _write(folder / _VOCABULARY, json.dumps(list(model.vocabulary.words)))
         if model.tokenizer:
             _write(folder / _TOKENIZER, model.tokenizer)
+
+
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """Path of a checkpoint to be written, checked before the work that leads to it.
+
+    Raises
+    ------
+    ModelError
+        Something that is no checkpoint lies there, or its folder cannot be made or written to.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        occupied = target.exists() and not (target.is_dir() and not any(target.iterdir()))
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ModelError(f"No model can be saved at {target}: a file is in the way; choose another folder.") from error
+    except OSError as error:
+        raise ModelError(f"No model can be saved at {target}: {error.strerror or error}.") from error
+    if occupied and not (target / _DESCRIPTION).is_file():
+        raise ModelError(f"{target} exists and is no model checkpoint; choose another folder for the model.")
+    if not os.access(target.parent, os.W_OK):
+        raise ModelError(f"No model can be saved at {target}: its folder cannot be written to.")
+    return target
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Model:

@@ -1,6 +1,7 @@
 """Traces: every recorded quantity at every step, in a Zarr store."""
 
 from hiddenstate_core.traces.extract import ExtractOptions, extract
-from hiddenstate_core.traces.trace import Projection, SequenceTrace, Trace, open_trace
+from hiddenstate_core.traces.sequence import SequenceTrace
+from hiddenstate_core.traces.trace import Projection, Trace, open_trace
 
 __all__ = ["ExtractOptions", "Projection", "SequenceTrace", "Trace", "extract", "open_trace"]

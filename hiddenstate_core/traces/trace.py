@@ -18,8 +18,9 @@ from zarr.codecs import ZstdCodec
 from hiddenstate_core.atomic import atomic_directory
 from hiddenstate_core.errors import InputError, StoreError, StoreNotFoundError
 from hiddenstate_core.traces.schema import FORMAT, GATES, SCHEMA, check_name, layer_path
+from hiddenstate_core.traces.sequence import SequenceTrace
 
-__all__ = ["Projection", "SequenceTrace", "Trace", "open_trace"]
+__all__ = ["Projection", "Trace", "open_trace"]
 
 #: What an embedding says of itself, as far as it does; noted beside its coordinates.
 _NOTES = ("method", "parameters", "kl_divergence", "n_iter", "seed", "seconds", "interrupted")
@@ -354,69 +355,6 @@ class Trace:
             raise StoreError(f"{self.path}: sequences/offsets does not fit sequences/labels; the store is damaged.")
         for path in ("steps/tokens", "steps/surface", "steps/probabilities"):
             self._checked(self._array(path), self.steps, path)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SequenceTrace:
-    """One sequence of a trace; arrays are read when asked for."""
-
-    trace: Trace
-    index: int
-
-    @property
-    def start(self) -> int:
-        """First step's number in the trace."""
-        return int(self.trace.offsets[self.index])
-
-    @property
-    def stop(self) -> int:
-        """One past the last step's number in the trace."""
-        return int(self.trace.offsets[self.index + 1])
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    @property
-    def id(self) -> str:
-        """Name of the sequence."""
-        return self.trace.ids[self.index]
-
-    @property
-    def label(self) -> int:
-        """True class, -1 where it is not known."""
-        return int(self.trace.labels[self.index])
-
-    @property
-    def predicted(self) -> int:
-        """Class of highest probability after the last word."""
-        return int(self.trace.final_probabilities[self.index].argmax())
-
-    @property
-    def words(self) -> list[str]:
-        """Words as written."""
-        lexicon = self.trace.lexicon
-        return [lexicon[i] for i in np.asarray(self.trace.surface()[self.start : self.stop]).tolist()]
-
-    @property
-    def known(self) -> NDArray[np.bool_]:
-        """Whether the model knows each word, (T,) bool."""
-        return np.asarray(self.trace.tokens()[self.start : self.stop]) != 0
-
-    def probabilities(self) -> NDArray[np.float32]:
-        """Class probabilities after each word, (T, C) float32."""
-        return np.asarray(self.trace.probabilities()[self.start : self.stop], np.float32)
-
-    def hidden(self, layer: int = -1) -> NDArray[np.float32]:
-        """Hidden states, (T, H) float32."""
-        return np.asarray(self.trace.hidden(layer)[self.start : self.stop], np.float32)
-
-    def cell(self, layer: int = -1) -> NDArray[np.float32]:
-        """Cell states, (T, H) float32."""
-        return np.asarray(self.trace.cell(layer)[self.start : self.stop], np.float32)
-
-    def gate(self, name: str, layer: int = -1) -> NDArray[np.float32]:
-        """Activations of a gate, (T, H) float32."""
-        return np.asarray(self.trace.gate(name, layer)[self.start : self.stop], np.float32)
 
 
 def open_trace(path: str | os.PathLike[str]) -> Trace:
