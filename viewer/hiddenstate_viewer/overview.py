@@ -1,20 +1,23 @@
-"""The data set at a glance: key figures, a bar per true class, the confusion matrix."""
+"""The data set at a glance: key figures, a bar per true class, the confusion matrix; drawn by HoloViews."""
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Callable
 from html import escape
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from bokeh.core.properties import value as literal
 from bokeh.events import Tap
-from bokeh.models import BoxAnnotation, ColumnDataSource, FixedTicker, HoverTool, Range1d
+from bokeh.models import BoxAnnotation, HoverTool
 
 from hiddenstate_viewer.colours import hex_of, mix, readable_text
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.evolution import short
-from hiddenstate_viewer.theme import FONT, INK, SMALL, quiet_figure
+from hiddenstate_viewer.theme import FONT, INK, SMALL, quieten
 
 __all__ = ["ConfusionPlot", "class_bars", "figures_html"]
 
@@ -42,58 +45,31 @@ def figures_html(data: ViewData) -> str:
 
 def class_bars(data: ViewData, choose: Callable[[int], None] | None = None) -> Any:
     """A bar per true class (the largest dozen): correct ones first, then errors in the predicted class's colour."""
-    overview, palette = data.overview, data.palette
+    overview = data.overview
     order = list(range(len(overview.classes)))
     if len(order) > MOST_BARS:
         order = np.argsort(-overview.counts, kind="stable")[:MOST_BARS].tolist()
-    hues = hex_of(palette.hues)
-    rows: dict[str, list[Any]] = {name: [] for name in ("y", "left", "right", "colour", "alpha", "true", "as", "count")}
-    for row, actual in enumerate(order):
-        left = 0
-        others = [c for c in np.argsort(-overview.confusion[actual], kind="stable").tolist() if c != actual]
-        for predicted in [actual, *others]:
-            count = int(overview.confusion[actual, predicted])
-            if not count:
-                continue
-            values = (
-                row,
-                left,
-                left + count,
-                hues[predicted],
-                1.0,
-                overview.classes[actual],
-                overview.classes[predicted],
-                count,
-            )
-            for name, value in zip(rows, values, strict=True):
-                rows[name].append(value)
-            left += count
     most = max(int(overview.counts.max(initial=0)), 1)
-    plot = quiet_figure(
-        height=(32 if len(order) <= 3 else 24) * len(order) + 6,
-        sizing_mode="stretch_width",
-        x_range=Range1d(0, most * 1.16),
-        y_range=Range1d(len(order) - 0.4, -0.6),
-        min_border_left=_LEFT,
-        min_border_right=4,
-        name="hs-class-bars",
+    hv = _holoviews()
+    bars = hv.Rectangles(_segments(data, order), ["left", "low", "right", "high"], ["colour", "true", "as", "count"])
+    counts = [int(overview.counts[c]) for c in order]
+    ends = hv.Labels((counts, range(len(order)), [f"{count:,}" for count in counts]), ["x", "y"], "count")
+    tip = HoverTool(tooltips=_tip("@true classified as @as: <b>@count</b>"), attachment="below")
+    overlay = _styled(
+        bars.opts(fill_color="colour", line_color="#ffffff", tools=[tip], default_tools=[], backend="bokeh")
+        * ends.opts(xoffset=0.025 * most, text_align="left", text_color=INK, **_type(SMALL)),
+        {
+            "height": (32 if len(order) <= 3 else 24) * len(order) + 6,
+            "sizing_mode": "stretch_width",
+            "min_border_left": _LEFT,
+            "name": "hs-class-bars",
+        },
+        xlim=(0, most * 1.16),
+        ylim=(-0.6, len(order) - 0.4),
+        xaxis=None,
+        yticks=[(i, short(overview.classes[c])) for i, c in enumerate(order)],
     )
-    source = ColumnDataSource(rows)
-    bars = plot.hbar(
-        y="y", left="left", right="right", height=0.68, color="colour", line_color="#ffffff", source=source
-    )
-    plot.xaxis.visible = False
-    plot.yaxis.axis_line_color = None
-    plot.yaxis.ticker = FixedTicker(ticks=list(range(len(order))))
-    plot.yaxis.major_label_overrides = {i: short(overview.classes[c]) for i, c in enumerate(order)}
-    plot.text(
-        x=[int(overview.counts[c]) for c in order], y=list(range(len(order))),
-        text=[f"{int(overview.counts[c]):,}" for c in order], x_offset=6, text_baseline="middle",
-        text_font=literal(FONT), text_font_size=f"{SMALL}px", text_color=INK,
-    )  # fmt: skip
-    plot.add_tools(
-        HoverTool(renderers=[bars], tooltips=_tip("@true classified as @as: <b>@count</b>"), attachment="below")
-    )
+    plot = _render(overlay)
     if choose is not None:
 
         def tapped(event: Any) -> None:
@@ -103,6 +79,25 @@ def class_bars(data: ViewData, choose: Callable[[int], None] | None = None) -> A
 
         plot.on_event(Tap, tapped)
     return plot
+
+
+def _segments(data: ViewData, order: list[int]) -> pd.DataFrame:
+    """The stretches of each bar, left to right."""
+    overview, hues = data.overview, hex_of(data.palette.hues)
+    rows: list[dict[str, Any]] = []
+    for row, actual in enumerate(order):
+        left = 0
+        others = [c for c in np.argsort(-overview.confusion[actual], kind="stable").tolist() if c != actual]
+        for predicted in [actual, *others]:
+            count = int(overview.confusion[actual, predicted])
+            if not count:
+                continue
+            rows.append({
+                "left": left, "low": row - 0.34, "right": left + count, "high": row + 0.34, "colour": hues[predicted],
+                "true": overview.classes[actual], "as": overview.classes[predicted], "count": count,
+            })  # fmt: skip
+            left += count
+    return pd.DataFrame(rows, columns=["left", "low", "right", "high", "colour", "true", "as", "count"])
 
 
 class ConfusionPlot:
@@ -119,8 +114,7 @@ class ConfusionPlot:
     def __init__(self, data: ViewData, choose: Callable[[int, int], None] | None = None) -> None:
         self.data = data
         self.count = len(data.overview.classes)
-        self.source = ColumnDataSource({})
-        self.normalise(False)
+        self.shares = _holoviews().streams.Stream.define("Shares", rows=False)()
         self.plot = self._figure()
         self.box = BoxAnnotation(
             left=-1, right=0, top=0, bottom=1, visible=False, fill_color=None, line_color=INK, line_width=2
@@ -137,20 +131,8 @@ class ConfusionPlot:
 
     def normalise(self, rows: bool) -> None:
         """Show counts, or each row's shares."""
-        matrix = self.data.overview.confusion
-        totals = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-        share = matrix / totals
-        weight = share if rows else matrix / max(int(matrix.max(initial=0)), 1)
-        actual, predicted = np.indices(matrix.shape).reshape(2, -1)
-        hues = self.data.palette.hues[predicted]
-        colours = mix(np.full(3, 0xF1), hues, 0.08 * (matrix > 0).ravel() + 0.92 * weight.ravel() ** 0.5)
-        shown = [f"{100 * v:.0f} %" for v in share.ravel()] if rows else [f"{v:,}" for v in matrix.ravel().tolist()]
-        classes = self.data.overview.classes
-        self.source.data = {
-            "x": predicted, "y": actual, "colour": hex_of(colours), "ink": readable_text(colours), "text": shown,
-            "count": matrix.ravel(), "share": share.ravel(),
-            "true": [classes[c] for c in actual], "as": [classes[c] for c in predicted],
-        }  # fmt: skip
+        # HoloViews draws the elements anew and hands what differs to the figure that is on the page.
+        self.shares.event(rows=rows)
 
     def mark(self, cell: tuple[int, int] | None) -> None:
         """Frame the chosen cell (-1 is the whole row or column), or none."""
@@ -162,45 +144,94 @@ class ConfusionPlot:
         left, right = (predicted - 0.5, predicted + 0.5) if predicted >= 0 else (-0.5, self.count - 0.5)
         self.box.update(left=left, right=right, bottom=low, top=high, visible=True)
 
+    def _cells(self, rows: bool) -> pd.DataFrame:
+        matrix = self.data.overview.confusion
+        totals = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        share = matrix / totals
+        weight = share if rows else matrix / max(int(matrix.max(initial=0)), 1)
+        actual, predicted = np.indices(matrix.shape).reshape(2, -1)
+        hues = self.data.palette.hues[predicted]
+        colours = mix(np.full(3, 0xF1), hues, 0.08 * (matrix > 0).ravel() + 0.92 * weight.ravel() ** 0.5)
+        shown = [f"{100 * v:.0f} %" for v in share.ravel()] if rows else [f"{v:,}" for v in matrix.ravel().tolist()]
+        classes = self.data.overview.classes
+        # Cells of few classes stand apart; gaps between many would be most of what is seen.
+        half = 0.485 if self.count <= MOST_NAMES else 0.5
+        return pd.DataFrame({
+            "x": predicted, "y": actual, "left": predicted - half, "right": predicted + half,
+            "low": actual - half, "high": actual + half, "colour": hex_of(colours), "ink": readable_text(colours),
+            "text": shown, "count": matrix.ravel(), "share": share.ravel(),
+            "true": [classes[c] for c in actual], "as": [classes[c] for c in predicted],
+        })  # fmt: skip
+
+    def _overlay(self, tip: HoverTool, rows: bool) -> Any:
+        """What is drawn of counts, or of each row's shares."""
+        hv, table, named = _holoviews(), self._cells(rows), self.count <= MOST_NAMES
+        cells = hv.Rectangles(table, ["left", "low", "right", "high"], ["colour", "true", "as", "count", "share"])
+        texts = hv.Labels(table if self.count <= MOST_NUMBERS else table[:0], ["x", "y"], ["text", "ink"])
+        names = [(i, short(c, 12 if self.count <= 5 else 7)) for i, c in enumerate(self.data.overview.classes)]
+        return _styled(
+            cells.opts(fill_color="colour", line_color=None, tools=[tip], default_tools=[], backend="bokeh")
+            * texts.opts(text_align="center", text_color="ink", **_type(12)),
+            {
+                "max_height": min(112 * self.count, 420) + 20,
+                "min_height": 120,
+                "sizing_mode": "stretch_both",
+                "min_border_left": _LEFT if named else 20,
+                "name": "hs-confusion",
+            },
+            xlim=(-0.5, self.count - 0.5),
+            ylim=(-0.5, self.count - 0.5),
+            xaxis="top" if named else None,
+            yaxis="left" if named else None,
+            xticks=names,
+            yticks=names,
+            xrotation=51 if self.count > 5 else 0,
+        )
+
     def _figure(self) -> Any:
-        named = self.count <= MOST_NAMES
-        plot = quiet_figure(
-            max_height=min(112 * self.count, 420) + 20,
-            min_height=120,
-            sizing_mode="stretch_both",
-            x_range=Range1d(-0.5, self.count - 0.5),
-            y_range=Range1d(self.count - 0.5, -0.5),
-            min_border_left=_LEFT if named else 20,
-            min_border_right=4,
-            x_axis_location="above",
-            name="hs-confusion",
+        tip = HoverTool(
+            tooltips=_tip("@true classified as @as: <b>@count</b> (@share{0.0 %} of @true)"), attachment="below"
         )
-        gap = 0.97 if named else 1.0
-        cells = plot.rect("x", "y", gap, gap, color="colour", line_color=None, source=self.source)
-        if self.count <= MOST_NUMBERS:
-            plot.text(
-                "x", "y", "text", source=self.source, text_align="center", text_baseline="middle",
-                text_font=literal(FONT), text_font_size="12px", text_color="ink",
-            )  # fmt: skip
+        return _render(_holoviews().DynamicMap(functools.partial(self._overlay, tip), streams=[self.shares]))
+
+
+def _holoviews() -> Any:
+    """HoloViews with Bokeh as a backend, without the scripts that its notebook extension would put out."""
+    import holoviews
+
+    chosen = holoviews.Store.current_backend
+    if "bokeh" not in holoviews.Store.registry:
+        others = chosen in holoviews.Store.registry
+        importlib.import_module("holoviews.plotting.bokeh")
+        if others:  # a notebook's own choice, which loading another backend would change
+            holoviews.Store.set_current_backend(chosen)
+    return holoviews
+
+
+def _styled(overlay: Any, model: dict[str, Any], **options: Any) -> Any:
+    """An overlay, first row on top, without ornament; `model` holds properties of the Bokeh figure itself."""
+
+    def finish(drawn: Any, _element: Any) -> None:
+        plot = quieten(drawn.state)
+        plot.update(min_border_right=4, outline_line_color=None, output_backend="canvas", **model)
         plot.axis.axis_line_color = None
-        if named:
-            names = {i: short(c, 12 if self.count <= 5 else 7) for i, c in enumerate(self.data.overview.classes)}
-            for axis in plot.axis:
-                axis.ticker = FixedTicker(ticks=list(range(self.count)))
-                axis.major_label_overrides = names
-                axis.major_label_standoff = 4
-            if self.count > 5:
-                plot.xaxis.major_label_orientation = 0.9
-        else:
-            plot.axis.visible = False
-        plot.add_tools(
-            HoverTool(
-                renderers=[cells],
-                tooltips=_tip("@true classified as @as: <b>@count</b> (@share{0.0 %} of @true)"),
-                attachment="below",
-            )
-        )
-        return plot
+        plot.axis.major_label_standoff = 4
+
+    return overlay.opts(
+        invert_yaxis=True, xlabel="", ylabel="", toolbar=None, default_tools=[], active_tools=[], show_legend=False,
+        show_frame=False, responsive=True, padding=0, border=0, hooks=[finish], **options, backend="bokeh",
+    )  # fmt: skip
+
+
+def _render(element: Any) -> Any:
+    """The Bokeh figure of an element."""
+    return _holoviews().render(element, backend="bokeh")
+
+
+def _type(size: int) -> dict[str, Any]:
+    """Options of labels in the page's type."""
+    font = {"text_font": literal(FONT), "text_font_size": f"{size}px", "text_baseline": "middle"}
+    return {**font, "default_tools": [], "backend": "bokeh"}
 
 
 def _tip(text: str) -> str:

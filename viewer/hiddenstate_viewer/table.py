@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import panel as pn
-from bokeh.models.widgets.tables import NumberFormatter
+from bokeh.models.widgets.tables import HTMLTemplateFormatter, NumberFormatter
 
 from hiddenstate_viewer.state import Selection
 from hiddenstate_viewer.theme import FONT, INK, LINE, MUTED, SMALL
@@ -22,18 +22,21 @@ _CSS = f"""
 :host .tabulator .tabulator-header .tabulator-col,
 :host .tabulator .tabulator-header .tabulator-col.tabulator-sortable:hover {{
   border: none; background: #fff; }}
-:host .tabulator .tabulator-header .tabulator-col .tabulator-col-content {{ padding: 4px 6px; }}
+:host .tabulator .tabulator-header .tabulator-col .tabulator-col-content {{ padding: 4px; }}
 :host .tabulator .tabulator-col-sorter {{ display: none !important; }}
 :host .tabulator .tabulator-col[aria-sort=ascending] .tabulator-col-sorter,
 :host .tabulator .tabulator-col[aria-sort=descending] .tabulator-col-sorter {{ display: flex !important; }}
 :host .tabulator .tabulator-header .tabulator-col .tabulator-col-content .tabulator-col-title {{ padding-right: 0; }}
 :host .tabulator .tabulator-header-filter input {{ border: 1px solid {LINE}; border-radius: 4px;
-  padding: 2px 5px !important; font: 11px {FONT}; color: {INK}; height: 22px; }}
+  padding: 2px 4px !important; font: 11px {FONT}; color: {INK}; height: 22px; }}
 :host .tabulator .tabulator-header-filter input::placeholder {{ color: #a3aab3; }}
 :host .tabulator-row, :host .tabulator-row.tabulator-row-even {{ border: none; border-bottom: 1px solid #f0f2f4;
   background: #fff; min-height: {ROW_HEIGHT}px; cursor: pointer; color: {INK}; }}
-:host .tabulator-row .tabulator-cell {{ border: none; padding: 0 6px; height: {ROW_HEIGHT - 1}px;
-  line-height: {ROW_HEIGHT - 1}px; }}
+:host .tabulator-row .tabulator-cell {{ border: none; padding: 0 4px; height: {ROW_HEIGHT - 1}px;
+  line-height: {ROW_HEIGHT - 1}px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
+:host .tabulator-row .tabulator-cell > * {{ overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
+:host .tabulator-row .tabulator-cell > span {{ display: block; }}
+:host .hs-cut {{ direction: rtl; text-align: left; }}
 :host .tabulator-row.tabulator-selectable:hover {{ background: #f4f6f8; }}
 :host .tabulator-row.tabulator-selected, :host .tabulator-row.tabulator-selected:hover {{ background: #e6eaee;
   color: {INK}; font-weight: 600; }}
@@ -51,6 +54,8 @@ _FILTERS = {
     "correct": {"type": "input", "func": "like", "placeholder": ""},
     "text": {"type": "input", "func": "like", "placeholder": "words"},
 }
+#: An id that is too long loses its beginning: its end tells it from its neighbours.
+_ID = '<div class="hs-cut" title="<%- value %>"><bdi><%- value %></bdi></div>'
 
 
 class SequenceTable:
@@ -82,14 +87,14 @@ class SequenceTable:
             stylesheets=[_CSS],
             header_align={"confidence": "right", "words": "right"},
             text_align={"confidence": "right", "words": "right"},
-            titles={"predicted": "predicted", "correct": "ok", "confidence": "%", "words": "len", "text": "words"},
-            widths={"id": 110, "class": 60, "predicted": 68, "correct": 38, "confidence": 44, "words": 40},
-            formatters={"confidence": NumberFormatter(format="0.0")},
+            titles={"predicted": "predicted", "correct": "ok", "confidence": "conf.", "words": "len", "text": "words"},
+            widths={"id": "19%", "class": "14%", "predicted": "15%", "correct": 30, "confidence": 40, "words": 32},
+            formatters={"confidence": NumberFormatter(format="0.0"), "id": HTMLTemplateFormatter(template=_ID)},
             configuration={
                 "rowHeight": ROW_HEIGHT,
                 "paginationButtonCount": 3,
                 "headerSortTristate": True,
-                "columnDefaults": {"headerWordWrap": False},
+                "columnDefaults": {"headerWordWrap": False, "minWidth": 28},
                 "placeholder": "No sequence matches. Clear the filters to see all.",
             },
             css_classes=["hs-table"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["FONT", "INK", "LINE", "MUTED", "PAGE_CSS", "SMALL", "UNIT", "VIEW_CSS", "quiet_figure"]
+__all__ = ["FONT", "INK", "LINE", "MUTED", "PAGE_CSS", "SMALL", "UNIT", "VIEW_CSS", "quiet_figure", "quieten"]
 
 FONT = 'Inter, "Segoe UI", Roboto, "Helvetica Neue", Arial, system-ui, sans-serif'
 UNIT = 8
@@ -73,7 +73,11 @@ def quiet_figure(**options: Any) -> Any:
     from bokeh.plotting import figure
 
     options = {"toolbar_location": None, "tools": "", "min_border": 0, "outline_line_color": None, **options}
-    plot = figure(**options)
+    return quieten(figure(**options))
+
+
+def quieten(plot: Any) -> Any:
+    """Take the ornament from a Bokeh figure; returns it."""
     plot.toolbar.logo = None
     plot.toolbar.autohide = False
     plot.background_fill_color = None
