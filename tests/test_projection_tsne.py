@@ -6,17 +6,30 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
 import hiddenstate_core as hs
-from hiddenstate_core.errors import InputError
-from hiddenstate_core.projection import TSNE, Embedding, Progress, kl_divergence, perplexity_affinities
+from hiddenstate_core.errors import InputError, MissingExtraError
+from hiddenstate_core.neighbors import nearest_neighbors
+from hiddenstate_core.projection import (
+    TSNE,
+    Embedding,
+    Exact,
+    OptimizerOptions,
+    Progress,
+    kl_divergence,
+    optimize,
+    perplexity_affinities,
+)
 
 
 def _blobs(n: int, d: int = 10, seed: int = 0) -> NDArray[np.float32]:
@@ -202,14 +215,19 @@ def test_one_feature_and_more_features_than_states() -> None:
         ({"init": np.zeros((3, 2))}, "init must have shape"),
         ({"angle": -0.1}, "angle"),
         ({"angle": 2}, "angle"),
+        ({"angle": 2, "method": "exact"}, r"angle must lie in 0\.\.1, not 2"),
+        ({"angle": -0.1, "method": "auto"}, "angle must lie"),
+        ({"angle": "wide", "method": "exact"}, "angle must be a number"),
         ({"learning_rate": "fast"}, "'fast'"),
         ({"learning_rate": 0}, "learning_rate must be above 0"),
         ({"early_exaggeration": 0}, "early_exaggeration"),
+        ({"early_exaggeration": 0.9, "method": "exact"}, "early_exaggeration must be at least 1"),
+        ({"max_iter": 0}, "max_iter must be at least 1, not 0"),
         ({"max_iter": -5}, "max_iter"),
         ({"max_iter": 1e3}, "whole number"),
         ({"n_iter_without_progress": 0}, "n_iter_without_progress"),
         ({"random_state": -1}, "random_state"),
-        ({"random_state": np.random.default_rng()}, "random_state"),
+        ({"random_state": "seven"}, "random_state must be a whole number"),
         ({"n_jobs": 0}, "n_jobs"),
         ({"n_jobs": "all"}, "n_jobs"),
     ],
@@ -227,9 +245,14 @@ def test_bad_options_are_refused_by_name(changes: dict[str, Any], said: str) -> 
         (np.zeros(9), "shape"),
         (np.where(np.eye(9) > 0, np.nan, 0), "State 0 holds nan"),
         (np.full((9, 2), 1e300), "1e\\+300"),
+        (np.full((9, 2), 1e300, object), "State 0 holds inf"),
+        (np.array([[1, None]] * 9, object), "State 0 holds nan in feature 1"),
+        (np.array([[1, "one"]] * 9, object), "must be real numbers; .*'one'"),
+        (np.array([[1, {}]] * 9, object), "must be real numbers"),
+        (np.full((9, 2), "1"), "must be real numbers, not <U1"),
     ],
 )
-def test_bad_states_are_refused_by_name(bad: NDArray[np.float64], said: str) -> None:
+def test_bad_states_are_refused_by_name(bad: NDArray[Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         TSNE(perplexity=2).fit(bad)
 
@@ -261,17 +284,79 @@ def test_interrupt_keeps_the_map_so_far() -> None:
 
 
 def test_no_iterations_gives_the_start() -> None:
-    places = _blobs(60)[:, :2]
-    tsne = _quick(max_iter=0, init=places).fit(_blobs(60))
-    np.testing.assert_array_equal(tsne.embedding_, places)
-    assert np.isfinite(tsne.kl_divergence_)
+    places, affinities = _blobs(60)[:, :2], perplexity_affinities(nearest_neighbors(_blobs(60), 30), 10)
+    done = optimize(affinities, places, Exact(), OptimizerOptions(max_iter=0))
+    np.testing.assert_array_equal(done.positions, places)
+    assert np.isfinite(done.kl_divergence)
+
+
+@pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng], ids=["RandomState", "Generator"])
+def test_a_generator_gives_the_seed(make: Callable[[int], Any]) -> None:
+    x, shared = _blobs(60), make(1)
+    first = _quick(init="random", max_iter=20, random_state=make(1)).fit(x)
+    again = _quick(init="random", max_iter=20, random_state=shared).fit(x)
+    later = _quick(init="random", max_iter=20, random_state=shared).fit(x)
+    assert first.seed_ == again.seed_ != later.seed_
+    assert first.embedding_.tobytes() == again.embedding_.tobytes()
+    seeded = _quick(init="random", max_iter=20, random_state=first.seed_).fit(x)
+    assert seeded.embedding_.tobytes() == first.embedding_.tobytes()
+    assert json.loads(json.dumps(dict(first.embedding().parameters)))["random_state"] == first.seed_
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csr_array", "coo_matrix"])
+def test_sparse_states_are_refused_by_name(kind: str) -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(InputError, match=rf"sparse {kind}; pass X\.toarray\(\)"):
+        _quick().fit(getattr(sparse, kind)(_blobs(60)))
+
+
+def test_objects_that_are_numbers_are_converted() -> None:
+    x = _blobs(60)
+    wanted = _quick(max_iter=20).fit_transform(x)
+    for objects in (
+        x.astype(object),
+        [[Decimal(float(v)) for v in row] for row in x],
+        pd.DataFrame(x).astype("Float32"),
+    ):
+        np.testing.assert_array_equal(_quick(max_iter=20).fit_transform(objects), wanted)
+
+
+def test_output_as_a_data_frame() -> None:
+    x = pd.DataFrame(_blobs(60), index=[f"s{i}" for i in range(60)])
+    tsne = _quick(max_iter=20)
+    with pytest.raises(InputError, match="call fit first"):
+        tsne.get_feature_names_out()
+    plain = tsne.fit_transform(x)
+    assert isinstance(plain, np.ndarray)
+    assert tsne.set_output(transform="pandas") is tsne
+    frame = tsne.set_output().fit_transform(x)
+    assert list(frame.columns) == list(tsne.get_feature_names_out()) == ["tsne0", "tsne1"]
+    assert list(frame.index) == list(x.index)
+    np.testing.assert_array_equal(frame.to_numpy(), plain)
+    assert list(tsne.fit_transform(x.to_numpy()).index) == list(range(60))
+    assert isinstance(tsne.set_output(transform="default").fit_transform(x), np.ndarray)
+    with pytest.raises(InputError, match="'polars'"):
+        tsne.set_output(transform="polars")
+
+
+def test_a_pipeline_and_a_clone_keep_the_output() -> None:
+    base = pytest.importorskip("sklearn.base")
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    pipeline = base.clone(make_pipeline(StandardScaler(), _quick(max_iter=20)).set_output(transform="pandas"))
+    assert list(pipeline.fit_transform(_blobs(60)).columns) == ["tsne0", "tsne1"]
+
+
+def test_a_data_frame_needs_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingExtraError, match="needs pandas"):
+        TSNE().set_output(transform="pandas")
 
 
 def test_affinities_serve_to_judge_other_maps() -> None:
     x = _blobs(150)
     tsne = _quick().fit(x)
-    from hiddenstate_core.neighbors import nearest_neighbors
-
     same = perplexity_affinities(nearest_neighbors(x, 30), 10)
     assert same.values.tobytes() == tsne.affinities_.values.tobytes()
     shuffled = np.random.default_rng(0).permutation(tsne.embedding_)

@@ -49,7 +49,8 @@ class States:
         Parameters
         ----------
         X : (n, d) array-like
-            Real numbers of any kind: NumPy array of any order, memory map, Zarr array, nested list. It is not changed.
+            Real numbers of any kind: NumPy array of any order, memory map, Zarr array, data frame, nested list. It is
+            not changed. Objects (dtype object) are converted to float32.
 
         Returns
         -------
@@ -59,7 +60,7 @@ class States:
         Raises
         ------
         InputError
-            Not two-dimensional, empty, not real numbers, NaN, infinity, or beyond +-1e30.
+            Sparse, not two-dimensional, empty, not real numbers, NaN, infinity, or beyond +-1e30.
         """
         X = _sliceable(X)
         n, d = (int(size) for size in X.shape)
@@ -85,6 +86,8 @@ class States:
 
 def _sliceable(X: Any) -> Any:
     """`X` itself where it can be read by slices, or as an array; checks its shape and kind."""
+    if hasattr(X, "toarray") and hasattr(X, "nnz"):
+        raise InputError(f"The states must be dense, not a sparse {type(X).__name__}; pass X.toarray().")
     if not (hasattr(X, "shape") and hasattr(X, "dtype") and hasattr(X, "__getitem__")) or hasattr(X, "iloc"):
         try:
             X = np.asarray(X)
@@ -95,9 +98,20 @@ def _sliceable(X: Any) -> Any:
         raise InputError(f"The states must form an array of shape (states, features), not one of shape {shape}.")
     if 0 in shape:
         raise InputError(f"There are no states to work on: the array's shape is {shape}.")
+    if np.dtype(X.dtype).kind == "O":
+        X = _numbers(X)
     if np.dtype(X.dtype).kind not in "fiub":
         raise InputError(f"The states must be real numbers, not {X.dtype}.")
     return X
+
+
+def _numbers(X: Any) -> NDArray[np.float32]:
+    """An array of objects as float32; what does not fit becomes infinite, and is then refused with its row."""
+    try:
+        with np.errstate(over="ignore"):
+            return np.asarray(X).astype(np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"The states must be real numbers; not all objects of the array are: {error}.") from error
 
 
 def _block(X: Any, start: int, stop: int) -> NDArray[np.float64]:

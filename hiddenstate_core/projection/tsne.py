@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import math
 import operator
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hiddenstate_core.errors import InputError
+from hiddenstate_core.errors import InputError, MissingExtraError
 from hiddenstate_core.neighbors import States, nearest_neighbors
 from hiddenstate_core.projection.affinities import Affinities, perplexity_affinities
 from hiddenstate_core.projection.embedding import Embedding
@@ -43,7 +44,7 @@ class TSNE:
         In units of dC/dy / 4, as in the authors' program (scikit-learn's numbers are a quarter of these);
         "auto" is ``max(n / early_exaggeration, 200)``.
     max_iter : int
-        Iterations, the exaggerated ones included.
+        Iterations, at least 1, the exaggerated ones included.
     n_iter_without_progress : int or None
         Stop after the divergence has not fallen for so many iterations; None never stops.
     min_grad_norm : float
@@ -56,8 +57,8 @@ class TSNE:
         Of Barnes-Hut, 0 (exact) to 1.
     neighbors : {"auto", "exact", "nndescent"}
         Search for the 3 x perplexity nearest neighbours; see `nearest_neighbors`.
-    random_state : int or None
-        Seed; None draws one (kept in `seed_`).
+    random_state : int, numpy.random.RandomState, numpy.random.Generator or None
+        Seed; a generator is asked for one, so each fit with it has another; None draws one. Kept in `seed_`.
     n_jobs : int or None
         Threads: None for Numba's number, -1 for all cores. The result does not depend on it.
     verbose : int
@@ -102,7 +103,7 @@ class TSNE:
         method: str = "auto",
         angle: float = 0.5,
         neighbors: str = "auto",
-        random_state: int | None = 0,
+        random_state: int | np.random.RandomState | np.random.Generator | None = 0,
         n_jobs: int | None = None,
         verbose: int = 0,
         callback: Callback | None = None,
@@ -138,7 +139,8 @@ class TSNE:
         Parameters
         ----------
         X : (n, d) array-like
-            States: any real array, memory map or Zarr array. Read block by block, not changed.
+            States: any real array, memory map or Zarr array, or a data frame; not a sparse matrix. Read block by
+            block, not changed.
         y : ignored
 
         Returns
@@ -183,9 +185,49 @@ class TSNE:
         self._seconds = time.perf_counter() - began
         return self
 
-    def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float32]:
-        """Make the map of `X` and return its coordinates, (n, n_components) float32; see `fit`."""
-        return self.fit(X).embedding_
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """Make the map of `X` and return its coordinates, (n, n_components) float32; see `fit` and `set_output`."""
+        places = self.fit(X).embedding_
+        if getattr(self, "_sklearn_output_config", {}).get("transform") != "pandas":
+            return places
+        index = X.index if hasattr(X, "iloc") else None
+        return _pandas().DataFrame(places, index=index, columns=self.get_feature_names_out())
+
+    def set_output(self, *, transform: str | None = None) -> TSNE:
+        """Choose what `fit_transform` returns; returns itself.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas"} or None
+            An array, or a data frame with the columns of `get_feature_names_out` and the index of a data frame given;
+            None leaves it as it is.
+
+        Raises
+        ------
+        InputError
+            Another value.
+        MissingExtraError
+            pandas is wanted and not installed.
+        """
+        if transform not in (None, "default", "pandas"):
+            raise InputError(f"transform must be 'default', 'pandas' or None, not {transform!r}.")
+        if transform == "pandas":
+            _pandas()
+        if transform is not None:
+            self._sklearn_output_config = {"transform": transform}  # the name by which scikit-learn's clone keeps it
+        return self
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Names of the map's dimensions: tsne0, tsne1, ...
+
+        Raises
+        ------
+        InputError
+            `fit` has not been called.
+        """
+        if not hasattr(self, "embedding_"):
+            raise InputError("There is no map yet; call fit first.")
+        return np.array([f"tsne{i}" for i in range(self.embedding_.shape[1])], object)
 
     def embedding(self) -> Embedding:
         """The finished map as a value, with every option and figure.
@@ -251,8 +293,14 @@ class TSNE:
         rate = self.learning_rate
         if isinstance(rate, str) and rate != "auto":
             raise InputError(f"learning_rate must be a number or 'auto', not {rate!r}.")
+        angle = _number("angle", self.angle)
+        if not 0 <= angle <= 1:
+            raise InputError(f"angle must lie in 0..1, not {angle:g}.")
+        max_iter = _integer("max_iter", self.max_iter)
+        if max_iter < 1:
+            raise InputError(f"max_iter must be at least 1, not {max_iter}.")
         return OptimizerOptions(
-            max_iter=_integer("max_iter", self.max_iter),
+            max_iter=max_iter,
             early_exaggeration=_number("early_exaggeration", self.early_exaggeration),
             learning_rate=None if isinstance(rate, str) else _number("learning_rate", rate),
             patience=(
@@ -310,14 +358,26 @@ def _integer(name: str, value: Any) -> int:
         raise InputError(f"{name} must be a whole number, not {value!r}.") from error
 
 
+def _pandas() -> Any:
+    try:
+        return importlib.import_module("pandas")
+    except ImportError as error:
+        raise MissingExtraError("set_output(transform='pandas') needs pandas; install it.") from error
+
+
 def _seed(random_state: Any) -> int:
     if random_state is None:
         return secrets.randbits(32)
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**32, dtype=np.uint32))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**32))
     try:
         seed = operator.index(random_state)
     except TypeError as error:
         raise InputError(
-            f"random_state must be a whole number or None, not {type(random_state).__name__}."
+            "random_state must be a whole number, numpy's RandomState or Generator, or None, "
+            f"not {type(random_state).__name__}."
         ) from error  # fmt: skip
     if seed < 0:
         raise InputError(f"random_state must not be negative; it is {seed}.")
