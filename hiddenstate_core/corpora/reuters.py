@@ -32,6 +32,8 @@ PAPER_TOPICS = ("earn", "acq", "money-fx", "crude", "grain")
 REUTERS_SPLITS = ("train", "test")
 #: Newswires in a whole archive.
 _COUNT = 21_578
+#: Topics named in an error before the rest is only counted.
+_NAMED = 10
 
 _FILE = re.compile(r"(?:[^/]+/)?(reut2-\d{3}\.sgm)")
 _NEWSWIRE = re.compile(r"<REUTERS\b([^>]*)>(.*?)</REUTERS>", re.DOTALL)
@@ -127,7 +129,10 @@ def choose_topics(newswires: Iterable[Newswire], topics: object) -> tuple[str, .
         raise InputError(f"topics must be a number of topics or a tuple of their names, not {topics!r}.")
     unknown = [t for t in topics if t not in counts]
     if unknown:
-        raise InputError(f"Reuters has no topic {unknown[0]!r} to train on; it has {', '.join(ranked)}.")
+        others = f" and {len(ranked) - _NAMED} more" if len(ranked) > _NAMED else ""
+        raise InputError(
+            f"Reuters has no topic {unknown[0]!r} to train on; it has {', '.join(ranked[:_NAMED])}{others}."
+        )  # fmt: skip
     if len(set(topics)) != len(topics) or len(topics) < 2:
         raise InputError(f"topics must be at least two distinct names, not {topics!r}.")
     return tuple(topics)

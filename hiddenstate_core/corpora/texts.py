@@ -112,7 +112,7 @@ def assemble(name: str, words: Words, sheet: Sheet, tokenizer: str, vocabulary: 
 
 def corpus_from_texts(
     texts: Iterable[str],
-    labels: Sequence[int] | Sequence[str] | NDArray[np.integer] | None,
+    labels: Sequence[int | None] | Sequence[str | None] | NDArray[np.integer] | None,
     classes: Sequence[str] | None = None,
     *,
     vocabulary: int | Vocabulary = 10_000,
@@ -128,10 +128,11 @@ def corpus_from_texts(
     texts : iterable of str
         One text a sequence, each with at least one word.
     labels : sequence of int or str, or None
-        Class of each text: indices into `classes` (-1 where it is not known) or class names; None where no class is
-        known.
+        Class of each text: indices into `classes` or class names, with None (or, among indices, -1) for a text whose
+        class is not known; such a text gets the label -1. None instead of the list where no class is known.
     classes : sequence of str, optional
-        Class names. By default the names found in `labels` in alphabetical order, or the numbers 0 to the highest.
+        Class names. By default the names found in `labels` in alphabetical order, or the numbers 0 to the highest;
+        needed where every label of the list is None.
     vocabulary : int or Vocabulary
         Number of words known, the unknown word included: the most frequent ones of the "train" split (of all texts
         where there is no such split), ties in alphabetical order. Or a vocabulary, such as that of a trained model.
@@ -173,8 +174,8 @@ def corpus_from_texts(
     if len(empty):
         first = int(empty[0])
         raise InputError(
-            f"{len(empty)} of {count} texts have no words, the first being text {first} ({names[first]!r}); "
-            "leave them out."
+            f"{len(empty)} of {count} texts {'has' if len(empty) == 1 else 'have'} no words, the first being text "
+            f"{first}, {given[first][:40]!r}; leave {'it' if len(empty) == 1 else 'them'} out."
         )
     sheet = Sheet(numbers, class_names, codes, splits, names)
     return assemble(name, words, sheet, cutting, vocabulary)
@@ -193,7 +194,9 @@ def _check_texts(texts: Iterable[str]) -> list[str]:
 
 
 def _check_labels(
-    labels: Sequence[int] | Sequence[str] | NDArray[np.integer] | None, classes: Sequence[str] | None, count: int
+    labels: Sequence[int | None] | Sequence[str | None] | NDArray[np.integer] | None,
+    classes: Sequence[str] | None,
+    count: int,
 ) -> tuple[NDArray[np.int32], tuple[str, ...]]:
     if isinstance(classes, str):
         raise InputError(f"classes must be a list of names, not the text {classes!r}.")
@@ -207,15 +210,20 @@ def _check_labels(
     given: list[object] = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
     if len(given) != count:
         raise InputError(f"{count} texts need {count} labels; there are {len(given)}.")
-    if all(isinstance(label, str) for label in given):
-        names = tuple(sorted({str(label) for label in given})) if names is None else names
-        index = {n: i for i, n in enumerate(names)}
+    if names is None and all(label is None for label in given):
+        raise InputError("Every label is None, so there are no classes; give `classes`, or None instead of the list.")
+    if all(isinstance(label, str) or label is None for label in given):
+        names = tuple(sorted({label for label in given if isinstance(label, str)})) if names is None else names
+        index: dict[object, int] = {None: UNLABELLED} | {n: i for i, n in enumerate(names)}
         unknown = next((label for label in given if label not in index), None)
         if unknown is not None:
             raise InputError(f"Label {unknown!r} is not among the classes {', '.join(names)}.")
-        return np.array([index[str(label)] for label in given], np.int32), names
+        return np.array([index[label] for label in given], np.int32), names
     numbers: list[int] = []
     for position, label in enumerate(given):
+        if label is None:
+            numbers.append(UNLABELLED)
+            continue
         if isinstance(label, bool) or not isinstance(label, (int, np.integer)):
             raise InputError(f"Labels must be all class numbers or all class names; label {position} is {label!r}.")
         numbers.append(int(label))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hiddenstate_core.corpora import load_corpus
-from hiddenstate_core.corpora.reuters import REUTERS, parse_sgml
+from hiddenstate_core.corpora.reuters import REUTERS, Newswire, choose_topics, parse_sgml
 from hiddenstate_core.errors import ArchiveError, InputError
 from tests.corpora import tiny
 
@@ -69,6 +69,15 @@ def test_vocabulary_does_not_depend_on_the_cache(data: Path) -> None:
 def test_bad_topics_are_refused(data: Path, topics: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_corpus("reuters", topics=topics)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("count", "rest"), [(10, ""), (11, " and 1 more"), (25, " and 15 more")])
+def test_at_most_ten_topics_are_named(count: int, rest: str) -> None:
+    newswires = [Newswire(i, "train", (f"t{i:02}",), "") for i in range(count)]
+    with pytest.raises(InputError) as caught:
+        choose_topics(newswires, ("zz",))
+    ten = ", ".join(f"t{i:02}" for i in range(10))
+    assert str(caught.value) == f"Reuters has no topic 'zz' to train on; it has {ten}{rest}."
 
 
 def test_missing_file_is_noticed(data: Path) -> None:

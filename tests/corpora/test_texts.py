@@ -43,6 +43,27 @@ def test_numbers_and_missing_labels() -> None:
     assert corpus_from_texts(TEXTS, ["b", "a", "b"], ("b", "a")).labels.tolist() == [0, 1, 0]
 
 
+@pytest.mark.parametrize(
+    ("labels", "classes", "expected", "names"),
+    [
+        (["pos", None, "neg"], None, [1, -1, 0], ("neg", "pos")),
+        (["pos", None, "neg"], ("pos", "neg"), [0, -1, 1], ("pos", "neg")),
+        ([1, None, -1], None, [1, -1, -1], ("0", "1")),
+        (np.array([None, 0, 1], object), ("no", "yes"), [-1, 0, 1], ("no", "yes")),
+        ([None, None, None], ("no", "yes"), [-1, -1, -1], ("no", "yes")),
+    ],
+)
+def test_none_is_a_text_without_a_label(labels: Any, classes: Any, expected: list[int], names: tuple[str, ...]) -> None:
+    corpus = corpus_from_texts(TEXTS, labels, classes)
+    assert (corpus.labels.tolist(), corpus.classes) == (expected, names)
+
+
+def test_a_text_without_words_is_shown_in_short() -> None:
+    with pytest.raises(InputError) as caught:
+        corpus_from_texts(["a", "." * 1000], None, ids=["x", "y"])
+    assert str(caught.value) == f"1 of 2 texts has no words, the first being text 1, {'.' * 40!r}; leave it out."
+
+
 def test_a_trained_vocabulary_is_taken_as_it_is() -> None:
     vocabulary = Vocabulary(("<unk>", "film", "never"))
     corpus = corpus_from_texts(TEXTS, None, vocabulary=vocabulary)
@@ -72,10 +93,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"texts": None}, "list of texts, not NoneType"),
     ({"texts": []}, "no texts"),
     ({"texts": ["a", None, "b"]}, "Text 1 must be a str, not NoneType"),
-    ({"texts": ["a", "...", " "]}, r"2 of 3 texts have no words, the first being text 1 \('1'\)"),
+    ({"texts": ["a", "...", " "]}, r"2 of 3 texts have no words, the first being text 1, '\.\.\.'; leave them out"),
     ({"labels": [0, 1]}, "3 texts need 3 labels; there are 2"),
     ({"labels": "abc"}, "list with one label a text"),
     ({"labels": [0, "a", 1]}, "label 1 is 'a'"),
+    ({"labels": [0, None, "a"]}, "label 2 is 'a'"),
+    ({"labels": [None, None, None]}, "Every label is None, so there are no classes"),
     ({"labels": [0, True, 1]}, "label 1 is True"),
     ({"labels": [0, 1.0, 1]}, "label 1 is 1.0"),
     ({"labels": [0, 1, 2], "classes": ["a", "b"]}, r"Label 2 is 2, outside the classes 0\.\.1"),
