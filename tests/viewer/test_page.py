@@ -156,6 +156,15 @@ def test_matrix_cell_filters_the_table_and_show_all_ends_it(tab: Any, trace: Tra
     tab.page.locator(ROWS).nth(shown).wait_for()
 
 
+def test_shares_take_the_place_of_counts(tab: Any) -> None:
+    first = f"() => Array.from(({FIND})('hs-confusion').renderers[1].data_source.data.text)[0]"
+    count = tab.page.evaluate(first)
+    tab.page.locator("input[type=checkbox]").click()
+    tab.wait(f"() => ({first})().endsWith(' %')")
+    tab.page.locator("input[type=checkbox]").click()
+    tab.wait(f"(count) => ({first})() === count", count)
+
+
 @pytest.mark.parametrize("name", ["five", "many", "bare", "deep"])
 def test_every_kind_of_trace_opens(
     stores: dict[str, Path], open_tab: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, name: str

@@ -1,6 +1,6 @@
 """hiddenstate's viewer: every state a recurrent network passed through, on one linked page.
 
-Importing this package is light; Panel, Bokeh, Datashader and matplotlib are loaded when a function first needs them.
+Importing this package is light; Panel, HoloViews, Datashader and matplotlib are loaded when a function needs them.
 """
 
 from __future__ import annotations
