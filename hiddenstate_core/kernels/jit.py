@@ -16,7 +16,7 @@ R = TypeVar("R")
 _FAST = frozenset({"reassoc", "contract", "arcp", "nsz"})
 
 
-def kernel(*, fast: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def kernel(*, fast: bool = False, inline: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Compile a function with Numba on its first call, release the GIL in it, and cache the machine code on disk.
 
     A kernel calls only kernels of its own file: Numba's cache watches one source file a kernel. Kernels are serial;
@@ -28,13 +28,22 @@ def kernel(*, fast: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
     fast : bool
         Let sums be reordered and products fused. The order is fixed when the kernel is compiled, so results still
         repeat bit for bit on one kind of processor.
+    inline : bool
+        Compile the function into each kernel that calls it. A kernel called by kernels must have this: otherwise the
+        process that compiles it runs the callee as compiled alone, and one that reads the cache runs the copy compiled
+        with its caller, and the two may round differently.
 
     Returns
     -------
     decorator
         Keeps the function's type.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(_FAST) if fast else False}
+    options: dict[str, Any] = {
+        "nogil": True,
+        "error_model": "numpy",
+        "fastmath": set(_FAST) if fast else False,
+        "forceinline": inline,
+    }
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         try:

@@ -15,7 +15,7 @@ __all__ = ["PANEL", "nearest_rows", "sort_nearest", "squared_distance"]
 PANEL = 64
 
 
-@kernel(fast=True)
+@kernel(fast=True, inline=True)
 def squared_distance(data: NDArray[np.float32], i: int, j: int) -> float:
     """Squared Euclidean distance of rows `i` and `j`, summed in float64; the same for (i, j) and (j, i)."""
     total = 0.0
@@ -26,7 +26,7 @@ def squared_distance(data: NDArray[np.float32], i: int, j: int) -> float:
     return total
 
 
-@kernel()
+@kernel(inline=True)
 def _sift(distance: NDArray[np.float64], index: NDArray[np.int64], at: int, size: int, d: float, j: int) -> None:
     """Put (d, j) at or below place `at` of a max-heap of `size` pairs ordered by (distance, index)."""
     while True:
@@ -47,7 +47,7 @@ def _sift(distance: NDArray[np.float64], index: NDArray[np.int64], at: int, size
     index[at] = j
 
 
-@kernel()
+@kernel(inline=True)
 def _select(distance: NDArray[np.float64], index: NDArray[np.int64], size: int, k: int) -> float:
     """Bring the k smallest of `size` pairs (distance, index) to the front; returns the k-th distance (Hoare 1961)."""
     low, high = 0, size - 1
@@ -74,7 +74,7 @@ def _select(distance: NDArray[np.float64], index: NDArray[np.int64], size: int, 
     return float(distance[k - 1])
 
 
-@kernel(fast=True)
+@kernel(fast=True, inline=True)
 def _screen(panel: NDArray[np.float32], x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """``|y|^2 - 2 x.y`` for the points y of one panel, in float32.
 
@@ -90,7 +90,7 @@ def _screen(panel: NDArray[np.float32], x: NDArray[np.float32], out: NDArray[np.
             out[c] += (a * rows[0, c] + b * rows[1, c]) + (c_ * rows[2, c] + d * rows[3, c])
 
 
-@kernel()
+@kernel(inline=True)
 def _count_within(screened: NDArray[np.float32], limit: np.float32) -> np.int32:
     hits = np.int32(0)
     for c in range(np.uint64(PANEL)):

@@ -17,7 +17,7 @@ LEAF, GROUP = 8, 32
 _BUFFER = 1024
 
 
-@kernel()
+@kernel(inline=True)
 def _spread(value: int) -> int:
     """The low 16 bits of a number, each followed by a zero."""
     v = int(value)
@@ -179,7 +179,7 @@ def build_tree(
     return count, group
 
 
-@kernel(fast=True)
+@kernel(fast=True, inline=True)
 def _sum_buffer(
     buffer: NDArray[np.float32],
     size: int,
