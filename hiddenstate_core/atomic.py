@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from hiddenstate_core.errors import InputError
+
 __all__ = ["atomic_directory", "atomic_path", "write_text"]
 
 
@@ -26,9 +28,9 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 
     What a killed process left beside the same target is swept first, as in `atomic_directory`.
     """
-    target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target)
+    target = _prepared(target)
+    if target.is_dir():
+        raise InputError(f"{target} is a folder; a file is to be written there.")
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.{os.getpid()}.", suffix=".tmp", dir=target.parent)
     os.close(handle)
     temporary = Path(name)
@@ -47,9 +49,7 @@ def atomic_directory(target: str | os.PathLike[str]) -> Iterator[Path]:
 
     Folders left behind by a killed process (same target, no living owner) are swept first.
     """
-    target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target)
+    target = _prepared(target)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.{os.getpid()}.", suffix=".tmp", dir=target.parent))
     temporary.chmod(0o777 & ~_umask())
     try:
@@ -69,6 +69,21 @@ def write_text(target: str | os.PathLike[str], text: str) -> None:
     """Write `text` as UTF-8 to `target` atomically."""
     with atomic_path(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _prepared(target: str | os.PathLike[str]) -> Path:
+    """The path with its folder made and swept, or an error that says why nothing can be written there."""
+    path = Path(target)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{path} cannot be written: a file is in the way; choose another folder.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path} cannot be written: its folder is read-only.")
+    _sweep(path)
+    return path
 
 
 def _umask() -> int:

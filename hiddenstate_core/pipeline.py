@@ -12,6 +12,7 @@ import numpy as np
 from hiddenstate_core.corpora.corpus import Corpus
 from hiddenstate_core.errors import InputError, ModelError
 from hiddenstate_core.options import Options
+from hiddenstate_core.traces.schema import check_name
 from hiddenstate_core.traces.trace import Trace
 
 __all__ = ["DEMOS", "Demo", "ProjectionOptions", "project", "run_demo"]
@@ -95,7 +96,7 @@ def project(
         Whether anything had to be computed.
     """
     options = options or ProjectionOptions()
-    name = name or options.method
+    name = check_name(options.method if name is None else name, "projection")
     states = trace.hidden(options.layer)
     options = options.replace(layer=options.layer % len(trace.layers))
     if name in trace.projections and trace.projection(name).attributes.get("options") == options.to_dict():
@@ -116,7 +117,6 @@ def _embed(states: Any, options: ProjectionOptions, progress: bool) -> Any:
     values = np.asarray(states, np.float32)
     if options.method == "pca":
         return pca(values)
-    # A map of few states cannot have the perplexity of many: as many neighbours as there are, at most.
     tsne = TSNE(
         perplexity=options.perplexity, max_iter=options.iterations, random_state=options.seed, verbose=int(progress)
     )

@@ -63,7 +63,7 @@ def test_bad_arguments_get_one_line(tmp_path: Path, capfd: pytest.CaptureFixture
     assert "--colour" in refused(capfd, "info", "--colour")
     assert "Missing argument" in refused(capfd, "info")
     assert "no trace store at" in refused(capfd, "info", tmp_path / "nowhere")
-    assert "not a readable Zarr" in refused(capfd, "info", tmp_path / "text")
+    assert "is a file" in refused(capfd, "info", tmp_path / "text")
     assert "no trace store at" in refused(capfd, "project", tmp_path / "nowhere")
     assert "no trace store at" in refused(capfd, "view", tmp_path / "nowhere")
     assert "no trace store at" in refused(capfd, "report", tmp_path / "nowhere")

@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = command.main(args=arguments, prog_name="hiddenstate", standalone_mode=False)
     except TyperException as error:
-        return fail(f"{error.format_message()} See `hiddenstate --help`.".replace("\n", " "))
+        return fail(f"{error.format_message().rstrip('.')}. {_hint(error)}")
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("\nStopped; what was finished is kept, and the same command goes on from there.\n")
         return 130
@@ -71,7 +71,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except (HiddenStateError, OSError) as error:
         return fail(str(error))
+    except Exception as error:
+        # A defect of ours, or input that nobody thought of: one line for the user, the traceback for whoever asks.
+        if os.environ.get("HIDDENSTATE_TRACEBACK"):
+            raise
+        fail(f"{type(error).__name__}: {error}. This is a defect; HIDDENSTATE_TRACEBACK=1 shows where it happened.")
+        return 1
     return code if isinstance(code, int) else 0
+
+
+def _hint(error: TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"See `{context.command_path if context is not None else 'hiddenstate'} --help`."
 
 
 def run() -> None:

@@ -36,6 +36,8 @@ def command(
 
     loaded_model = load_model(existing(model, "model"))
     name = corpus or loaded_model.metadata.get("corpus", {}).get("name")
+    if corpus is not None and corpus not in corpus_names:
+        raise InputError(f"There is no corpus {corpus!r}; the known ones are {', '.join(corpus_names)}.")
     if name not in corpus_names:
         raise InputError(
             f"The model was trained on {name!r}, which is not a corpus known by name; "

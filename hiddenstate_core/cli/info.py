@@ -45,7 +45,7 @@ def describe(store: Path) -> dict[str, Any]:
     return {
         "path": str(store),
         "schema": SCHEMA,
-        "corpus": trace.attributes["corpus"]["name"],
+        "corpus": _name(trace.attributes.get("corpus")),
         "sequences": len(trace),
         "steps": trace.steps,
         "classes": list(trace.classes),
@@ -57,6 +57,11 @@ def describe(store: Path) -> dict[str, Any]:
         "fingerprint": trace.fingerprint,
         "versions": trace.attributes.get("versions", {}),
     }
+
+
+def _name(corpus: Any) -> str | None:
+    # A store by another writer need not say what it was made from.
+    return corpus.get("name") if isinstance(corpus, dict) else None
 
 
 def _text(key: str, value: Any) -> str:

@@ -18,7 +18,7 @@ def command(
     method: Annotated[str, typer.Option(help="tsne or pca.")] = "tsne",
     perplexity: Annotated[float, typer.Option(help="Effective number of neighbours (t-SNE).")] = 30.0,
     layer: Annotated[int, typer.Option(help="Whose hidden states; -1 is the last layer.")] = -1,
-    seed: Annotated[int, typer.Option(help="Seed of whatever is random.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of whatever is random.", min=0, max=2**32 - 1)] = 0,
     iterations: Annotated[int, typer.Option(help="Steps of the optimiser (t-SNE).", min=1)] = 1000,
 ) -> None:
     """Project the hidden states by t-SNE or PCA and store the map in the trace.
@@ -31,7 +31,7 @@ def command(
     trace = Trace(store)
     options = ProjectionOptions(method=method, perplexity=perplexity, layer=layer, seed=seed, iterations=iterations)
     computed = project(trace, name, options)
-    stored = trace.projection(name or method)
+    stored = trace.projection(method if name is None else name)
     quality = stored.attributes.get("kl_divergence")
     told = f", KL {quality:.4f}" if isinstance(quality, float) else ""
     say(f"{'made' if computed else 'kept'} projection {stored.name!r}: {trace.steps:,} states{told}")

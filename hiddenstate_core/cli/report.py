@@ -24,8 +24,8 @@ def command(
     from hiddenstate_core.errors import InputError
     from hiddenstate_core.viewing import picture, report
 
-    if out.suffix not in (".html", ".png"):
+    if out.suffix.lower() not in (".html", ".png"):
         raise InputError(f"A report is written as .html or .png, not {out.name!r}.")
-    write = report if out.suffix == ".html" else picture
+    write = report if out.suffix.lower() == ".html" else picture
     write(store, out, sequence=sequence, projection=projection)
     say(f"wrote {out}")

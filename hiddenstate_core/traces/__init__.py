@@ -2,6 +2,7 @@
 
 from hiddenstate_core.traces.extract import ExtractOptions, extract
 from hiddenstate_core.traces.sequence import SequenceTrace
+from hiddenstate_core.traces.stored import StoredArray
 from hiddenstate_core.traces.trace import Projection, Trace, open_trace
 
-__all__ = ["ExtractOptions", "Projection", "SequenceTrace", "Trace", "extract", "open_trace"]
+__all__ = ["ExtractOptions", "Projection", "SequenceTrace", "StoredArray", "Trace", "extract", "open_trace"]

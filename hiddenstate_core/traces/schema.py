@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
-from hiddenstate_core.errors import InputError
+from hiddenstate_core.errors import InputError, StoreError
 
 __all__ = [
     "FORMAT",
@@ -20,6 +21,7 @@ __all__ = [
     "RECORDABLE",
     "SCHEMA",
     "StepArray",
+    "check_attributes",
     "check_name",
     "chunk_rows",
     "create_step_array",
@@ -121,3 +123,35 @@ def check_name(name: str, of: str) -> str:
             f"A {of}'s name is 1 to 64 letters, digits, '-' or '_', and starts with a letter or digit; not {name!r}."
         )
     return name
+
+
+def check_attributes(store: Path, attributes: Mapping[str, Any]) -> None:
+    """Check that the root attributes that a reader needs are there and of their types.
+
+    Raises
+    ------
+    StoreError
+        One is missing or of another type.
+    """
+
+    def require(name: str, fits: bool, what: str) -> None:
+        if name not in attributes:
+            raise StoreError(f"{store} lacks the attribute {name!r}; the store is damaged.")
+        if not fits:
+            raise StoreError(f"{store}: the attribute {name!r} must be {what}, not {attributes[name]!r:.60}.")
+
+    def listed(name: str, kind: type | tuple[type, ...]) -> bool:
+        value = attributes.get(name)
+        return isinstance(value, list) and all(isinstance(v, kind) and not isinstance(v, bool) for v in value)
+
+    require("classes", listed("classes", str) and len(attributes["classes"]) > 0, "a list of class names")
+    require("layers", listed("layers", int) and all(n > 0 for n in attributes["layers"]), "a list of sizes")
+    require("recorded", listed("recorded", str), "a list of quantities")
+    require("splits", listed("splits", str), "a list of names")
+    require("fingerprint", isinstance(attributes.get("fingerprint"), str), "a text")
+    numbers = listed("initial_probabilities", (int, float))
+    fits = numbers and len(attributes["initial_probabilities"]) == len(attributes["classes"])
+    require("initial_probabilities", fits, "a number for each class")
+    for name, kind in (("seed", int), ("test_accuracy", (int, float))):
+        if attributes.get(name) is not None:
+            require(name, isinstance(attributes[name], kind), "a number or null")

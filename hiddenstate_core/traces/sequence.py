@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hiddenstate_core.errors import StoreError
+
 if TYPE_CHECKING:
     from hiddenstate_core.traces.trace import Trace
 
@@ -53,12 +55,21 @@ class SequenceTrace:
     def words(self) -> list[str]:
         """Words as written."""
         lexicon = self.trace.lexicon
-        return [lexicon[i] for i in np.asarray(self.trace.surface()[self.start : self.stop]).tolist()]
+        ids = self.trace.surface()[self.start : self.stop].tolist()
+        try:
+            return [lexicon[i] for i in ids]
+        except IndexError as error:
+            raise StoreError(f"{self.trace.path}: steps/surface points beyond lexicon/words; it is damaged.") from error
+
+    @property
+    def tokens(self) -> NDArray[np.int32]:
+        """Ids of the words as the model sees them, (T,) int32."""
+        return np.asarray(self.trace.tokens()[self.start : self.stop], np.int32)
 
     @property
     def known(self) -> NDArray[np.bool_]:
         """Whether the model knows each word, (T,) bool."""
-        return np.asarray(self.trace.tokens()[self.start : self.stop]) != 0
+        return self.tokens != 0
 
     def probabilities(self) -> NDArray[np.float32]:
         """Class probabilities after each word, (T, C) float32."""

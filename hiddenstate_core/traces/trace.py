@@ -17,8 +17,9 @@ from zarr.codecs import ZstdCodec
 
 from hiddenstate_core.atomic import atomic_directory
 from hiddenstate_core.errors import InputError, StoreError, StoreNotFoundError
-from hiddenstate_core.traces.schema import FORMAT, GATES, SCHEMA, check_name, layer_path
+from hiddenstate_core.traces.schema import FORMAT, GATES, SCHEMA, check_attributes, check_name, layer_path
 from hiddenstate_core.traces.sequence import SequenceTrace
+from hiddenstate_core.traces.stored import StoredArray, open_array
 
 __all__ = ["Projection", "Trace", "open_trace"]
 
@@ -48,8 +49,8 @@ class Projection:
 class Trace:
     """A recorded corpus: every state that a network passed through, in a Zarr store.
 
-    Arrays are read when asked for. The methods that name a quantity return Zarr arrays, which slice like NumPy's and
-    convert with ``np.asarray``; small things (labels, words, offsets) are read once and kept. Reading is safe in
+    Arrays are read when asked for. The methods that name a quantity return a `StoredArray`, which slices like NumPy's
+    and converts with ``np.asarray``; small things (labels, words, offsets) are read once and kept. Reading is safe in
     threads.
 
     Parameters
@@ -189,27 +190,27 @@ class Trace:
         """The words that the model knows; ``vocabulary[0]`` stands for the unknown ones."""
         return tuple(np.asarray(self._array("vocabulary/words")[:]).tolist())
 
-    def tokens(self) -> zarr.Array[Any]:
+    def tokens(self) -> StoredArray:
         """Ids in `vocabulary` of every word read, (N,) int32."""
         return self._array("steps/tokens")
 
-    def surface(self) -> zarr.Array[Any]:
+    def surface(self) -> StoredArray:
         """Ids in `lexicon` of every word as written, (N,) int32."""
         return self._array("steps/surface")
 
-    def probabilities(self) -> zarr.Array[Any]:
+    def probabilities(self) -> StoredArray:
         """Readout applied at every step, (N, C) float32."""
         return self._array("steps/probabilities")
 
-    def hidden(self, layer: int = -1) -> zarr.Array[Any]:
+    def hidden(self, layer: int = -1) -> StoredArray:
         """Hidden states of a layer, (N, H) float32; -1 is the last layer."""
         return self._recorded("hidden", layer)
 
-    def cell(self, layer: int = -1) -> zarr.Array[Any]:
+    def cell(self, layer: int = -1) -> StoredArray:
         """Cell states of a layer, (N, H) float32."""
         return self._recorded("cell", layer)
 
-    def gate(self, name: str, layer: int = -1) -> zarr.Array[Any]:
+    def gate(self, name: str, layer: int = -1) -> StoredArray:
         """Activations of a gate, (N, H) float32: ``input``, ``forget``, ``candidate`` (tanh) or ``output``."""
         if name not in GATES:
             raise InputError(f"There is no gate {name!r}; an LSTM has {', '.join(GATES)}.")
@@ -230,8 +231,9 @@ class Trace:
                 f"{self.path} has no projection {name!r} (it has {known}); make one with `hiddenstate project`."
             )
         group = _open_group(self.path / "projections" / name)
-        coordinates = self._checked(group["coordinates"], self.steps, f"projections/{name}/coordinates")
-        return Projection(name, np.asarray(coordinates[:], np.float32), group.attrs.asdict())
+        coordinates = open_array(group, self.path, "coordinates", f"projections/{name}/coordinates")
+        values = np.asarray(self._checked(coordinates, (self.steps, None))[:], np.float32)
+        return Projection(name, values, group.attrs.asdict())
 
     def add_projection(
         self, name: str, projection: Any, *, attributes: Mapping[str, Any] | None = None, overwrite: bool = False
@@ -268,13 +270,13 @@ class Trace:
         )
         return self.projection(name)
 
-    def analysis(self, name: str) -> zarr.Array[Any] | None:
+    def analysis(self, name: str) -> StoredArray | None:
         """A stored array of ``analysis/``, one row per step, or None where there is none."""
         if name not in self._children("analysis"):
             return None
-        return self._checked(
-            _open_group(self.path / "analysis" / name)["values"], self.steps, f"analysis/{name}/values"
-        )
+        group = _open_group(self.path / "analysis" / name)
+        values = open_array(group, self.path, "values", f"analysis/{name}/values")
+        return self._checked(values, (self.steps, *values.shape[1:]))
 
     def add_analysis(self, name: str, values: ArrayLike, *, attributes: Mapping[str, Any] | None = None) -> None:
         """Store a (N,) or (N, K) float32 array under ``analysis/<name>``, replacing one of that name."""
@@ -317,16 +319,10 @@ class Trace:
             sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") and (p / "zarr.json").is_file())
         )
 
-    def _array(self, path: str) -> zarr.Array[Any]:
-        try:
-            array = self._group[path]
-        except KeyError as error:
-            raise StoreError(f"{self.path} has no array {path}; the store is damaged or incomplete.") from error
-        if not isinstance(array, zarr.Array):
-            raise StoreError(f"{self.path} has a group at {path} where an array belongs.")
-        return array
+    def _array(self, path: str) -> StoredArray:
+        return open_array(self._group, self.path, path)
 
-    def _recorded(self, quantity: str, layer: int, path: str | None = None) -> zarr.Array[Any]:
+    def _recorded(self, quantity: str, layer: int, path: str | None = None) -> StoredArray:
         count = len(self.layers)
         if not -count <= layer < count:
             raise InputError(f"Layer {layer} does not exist; the model has {count}, 0..{count - 1}.")
@@ -334,27 +330,36 @@ class Trace:
             raise InputError(
                 f"{quantity!r} was not recorded in {self.path}; it has {', '.join(self.recorded) or 'none'}."
             )
-        return self._array(layer_path(layer % count, path or quantity))
+        array = self._array(layer_path(layer % count, path or quantity))
+        return self._checked(array, (self.steps, self.layers[layer]))
 
-    def _checked(self, array: Any, rows: int, path: str) -> zarr.Array[Any]:
-        if not isinstance(array, zarr.Array) or array.shape[:1] != (rows,):
-            raise StoreError(f"{self.path}: {path} does not have {rows} rows; the store is damaged.")
+    def _checked(self, array: StoredArray, shape: tuple[int | None, ...]) -> StoredArray:
+        fits = len(array.shape) == len(shape) and all(
+            want is None or have == want for have, want in zip(array.shape, shape, strict=True)
+        )
+        if not fits:
+            expected = " x ".join("any" if want is None else str(want) for want in shape)
+            raise StoreError(
+                f"{self.path}: {array.path} has shape {array.shape}, not {expected}; the store is damaged."
+            )
         return array
 
     def _check(self) -> None:
         """Check that the parts fit each other, so that what follows can rely on it."""
-        missing = [
-            key
-            for key in ("classes", "layers", "recorded", "splits", "fingerprint", "initial_probabilities")
-            if key not in self.attributes
-        ]
-        if missing:
-            raise StoreError(f"{self.path} lacks the attribute {missing[0]!r}; the store is damaged.")
+        check_attributes(self.path, self.attributes)
         offsets = self.offsets
         if len(offsets) != len(self.labels) + 1 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
             raise StoreError(f"{self.path}: sequences/offsets does not fit sequences/labels; the store is damaged.")
-        for path in ("steps/tokens", "steps/surface", "steps/probabilities"):
-            self._checked(self._array(path), self.steps, path)
+        if len(self) and not (int(self.labels.min()) >= -1 and int(self.labels.max()) < len(self.classes)):
+            raise StoreError(f"{self.path}: sequences/labels has a class that the store does not name; it is damaged.")
+        classes, steps = len(self.classes), self.steps
+        for path, shape in (
+            ("steps/tokens", (steps,)),
+            ("steps/surface", (steps,)),
+            ("steps/probabilities", (steps, classes)),
+            ("sequences/probabilities", (len(self), classes)),
+        ):
+            self._checked(self._array(path), shape)
 
 
 def open_trace(path: str | os.PathLike[str]) -> Trace:
@@ -367,11 +372,16 @@ def _open_group(path: Path) -> zarr.Group:
         partial = path.with_name(path.name + ".partial")
         hint = " Its recording was not finished: run the same `hiddenstate extract` again." if partial.exists() else ""
         raise StoreNotFoundError(f"There is no trace store at {path}.{hint}")
+    if not path.is_dir():
+        raise StoreError(f"{path} is a file; a trace store is a folder, made by `hiddenstate extract`.")
+    if (path / "model.json").is_file():
+        raise StoreError(f"{path} is a model, not a trace; record one with `hiddenstate extract {path} STORE`.")
     try:
-        group = zarr.open_group(path, mode="r+" if os.access(path, os.W_OK) else "r", use_consolidated=False)
-    except (KeyError, ValueError, OSError, TypeError) as error:
+        return zarr.open_group(path, mode="r+" if os.access(path, os.W_OK) else "r", use_consolidated=False)
+    except FileNotFoundError as error:
+        raise StoreError(f"{path} is a folder but not a Zarr v3 group; a trace store is one.") from error
+    except Exception as error:  # whatever damaged metadata makes Zarr raise
         raise StoreError(f"{path} is not a readable Zarr v3 group: {error}") from error
-    return group
 
 
 def _coordinates(projection: Any) -> tuple[NDArray[np.float32], dict[str, Any]]:

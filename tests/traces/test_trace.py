@@ -12,6 +12,7 @@ import pytest
 import xarray
 import zarr
 
+from hiddenstate_core.cli.info import describe
 from hiddenstate_core.errors import InputError, StoreError, StoreNotFoundError
 from hiddenstate_core.traces import Trace, open_trace
 from tests.fakes import make_trace
@@ -125,11 +126,15 @@ def test_another_schema_is_refused(copy: Path) -> None:
 def test_what_is_no_trace_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreNotFoundError, match="no trace store at"):
         Trace(tmp_path / "nowhere")
-    with pytest.raises(StoreError, match="not a readable Zarr"):
+    with pytest.raises(StoreError, match="not a Zarr v3 group"):
         Trace(tmp_path)
     (tmp_path / "file").write_text("text")
-    with pytest.raises(StoreError, match="not a readable Zarr"):
+    with pytest.raises(StoreError, match="is a file; a trace store is a folder"):
         Trace(tmp_path / "file")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").write_text("{}")
+    with pytest.raises(StoreError, match="is a model, not a trace"):
+        Trace(tmp_path / "model")
     zarr.create_group(tmp_path / "foreign.zarr", zarr_format=3)
     with pytest.raises(StoreError, match="not a hiddenstate trace"):
         Trace(tmp_path / "foreign.zarr")
@@ -151,6 +156,79 @@ def test_a_missing_attribute_is_named(copy: Path, key: str) -> None:
     (copy / "zarr.json").write_text(json.dumps(metadata))
     with pytest.raises(StoreError, match=key):
         Trace(copy)
+
+
+def parts(store: Path) -> list[str]:
+    """Every metadata file below the root and every chunk of a store."""
+    return sorted(str(p.relative_to(store)) for p in store.rglob("*") if p.is_file() and p.parent != store)
+
+
+def touch_everything(path: Path) -> None:
+    """Read all that a trace can give."""
+    trace = Trace(path)
+    for layer in range(len(trace.layers)):
+        _ = trace.hidden(layer)[:], trace.cell(layer)[:]
+        _ = [trace.gate(gate, layer)[:] for gate in ("input", "forget", "candidate", "output")]
+    _ = trace.vocabulary, trace.ids, trace.split, trace.final_probabilities, trace.probabilities()[:], trace.tokens()[:]
+    _ = [trace.sequence(s).words for s in range(len(trace))]
+    _ = [trace.projection(name) for name in trace.projections]
+
+
+def test_every_damage_is_named(small_trace: Trace, tmp_path: Path) -> None:
+    """Cut short any file of the store: reading it says so, and nothing else is ever raised."""
+    copy = Path(shutil.copytree(small_trace.path, tmp_path / "copy.zarr"))
+    touch_everything(copy)
+    damaged = parts(copy)
+    assert len(damaged) > 40
+    groups = 0
+    for part in damaged:
+        whole = (copy / part).read_bytes()
+        for size in (5, len(whole) // 2):
+            (copy / part).write_bytes(whole[:size])
+            try:
+                touch_everything(copy)
+            except (StoreError, StoreNotFoundError) as error:
+                assert str(copy) in str(error)
+            else:
+                # The description of a group in between is not needed to read what is below it.
+                assert part.endswith("zarr.json"), part
+                assert json.loads(whole)["node_type"] == "group", part
+                groups += 1
+        (copy / part).write_bytes(whole)
+    assert groups < len(damaged)
+    touch_everything(copy)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("layers", "x"),
+        ("layers", [0]),
+        ("classes", []),
+        ("classes", [1, 2]),
+        ("recorded", None),
+        ("splits", {"a": 1}),
+        ("fingerprint", 3),
+        ("initial_probabilities", [1.0]),
+        ("seed", "zero"),
+        ("test_accuracy", [1]),
+    ],
+)
+def test_an_attribute_of_another_type_is_named(copy: Path, key: str, value: object) -> None:
+    metadata = json.loads((copy / "zarr.json").read_text())
+    metadata["attributes"][key] = value
+    (copy / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(StoreError, match=key):
+        Trace(copy)
+
+
+def test_what_a_reader_need_not_find(copy: Path) -> None:
+    metadata = json.loads((copy / "zarr.json").read_text())
+    for key in ("corpus", "model", "versions", "gates"):
+        del metadata["attributes"][key]
+    (copy / "zarr.json").write_text(json.dumps(metadata))
+    assert describe(copy)["corpus"] is None
+    touch_everything(copy)
 
 
 def test_torn_metadata_is_refused(copy: Path) -> None:
