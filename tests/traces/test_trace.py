@@ -188,7 +188,7 @@ def test_every_damage_is_named(small_trace: Trace, tmp_path: Path) -> None:
             try:
                 touch_everything(copy)
             except (StoreError, StoreNotFoundError) as error:
-                assert str(copy) in str(error)
+                assert str(copy) in str(error)  # noqa: PT017
             else:
                 # The description of a group in between is not needed to read what is below it.
                 assert part.endswith("zarr.json"), part
