@@ -70,7 +70,7 @@ def select(page: Any, trace: Trace, sequence: int) -> None:
 def shoot_stdlib(_name: str, trace: Trace, page: Any) -> None:
     """The whole page: first without, then with a selection."""
     save(page.screenshot(), "viewer-overview")
-    select(page, trace, 3)
+    select(page, trace, 7)
     save(page.screenshot(), "viewer")
 
 
