@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from types import ModuleType
@@ -13,6 +14,9 @@ from hiddenstate_core.traces.trace import Trace
 
 __all__ = ["picture", "report", "view", "viewer_module"]
 
+#: Libraries of the extra. All are looked for at once, since the viewer imports some of them late.
+_NEEDED = ("bokeh", "colorcet", "datashader", "holoviews", "matplotlib", "pandas", "panel", "PIL")
+
 
 def viewer_module(name: str) -> ModuleType:
     """Import a module of the viewer, or name the command that installs what it needs.
@@ -22,15 +26,17 @@ def viewer_module(name: str) -> ModuleType:
     MissingExtraError
         The viewer's dependencies are not installed.
     """
-    try:
-        return importlib.import_module(f"hiddenstate_viewer.{name}")
-    except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("hiddenstate_viewer."):
-            raise
-        raise MissingExtraError(
-            f"The viewer needs {error.name!r}, which is not installed; install it with: "
-            "python -m pip install 'hiddenstate[viewer]'"
-        ) from error
+    for needed in _NEEDED:
+        try:
+            found = importlib.util.find_spec(needed) is not None
+        except ModuleNotFoundError:
+            found = False
+        if not found:
+            raise MissingExtraError(
+                f"The viewer needs {needed!r}, which is not installed; install it with: "
+                "python -m pip install 'hiddenstate[viewer]'"
+            )
+    return importlib.import_module(f"hiddenstate_viewer.{name}")
 
 
 def view(

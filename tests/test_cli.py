@@ -132,6 +132,31 @@ def test_errors_of_the_real_process(tmp_path: Path) -> None:
     assert err.count("\n") == 1
 
 
+_WITHOUT = """
+import sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "{library}":
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Finder())
+from hiddenstate_core.cli.app import run
+sys.argv = ["hiddenstate", *{arguments!r}]
+run()
+"""
+
+
+@pytest.mark.parametrize("library", ["panel", "holoviews", "matplotlib"])
+def test_a_missing_extra_is_named_with_its_command(small_trace: Trace, tmp_path: Path, library: str) -> None:
+    for arguments in (["view", str(small_trace.path)], ["demo", "stdlib", "--no-serve", "--out", str(tmp_path / "d")]):
+        code = _WITHOUT.format(library=library, arguments=arguments)
+        child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+        assert (child.returncode, child.stdout) == (2, "")
+        assert child.stderr.count("\n") == 1
+        assert f"needs '{library}'" in child.stderr
+        assert "pip install 'hiddenstate[viewer]'" in child.stderr
+    assert not (tmp_path / "d" / "model").exists()
+
+
 @pytest.mark.slow
 def test_train_extract_project_report(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The commands in a row, on the built-in corpus, killed on the way and run again."""

@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-
-from hiddenstate_core.cli.common import console
 
 __all__ = ["command", "describe"]
 
@@ -23,12 +20,8 @@ def command(
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="dim")
-    table.add_column()
     for key, value in found.items():
-        table.add_row(key.replace("_", " "), _text(key, value))
-    console().print(table)
+        typer.echo(f"{key.replace('_', ' '):<14} {_text(key, value)}")
 
 
 def describe(store: Path) -> dict[str, Any]:

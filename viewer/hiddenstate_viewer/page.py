@@ -22,6 +22,7 @@ import panel as pn
 from bokeh.events import Tap
 from bokeh.models import ColumnDataSource
 
+from hiddenstate_core.errors import HiddenStateError
 from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.controls import CONTROL_CSS, button, card, html, select, slider
 from hiddenstate_viewer.data import Reading, ViewData
@@ -244,7 +245,14 @@ class Page:
         return self.data.reading(self.selection.sequence, self.selection.layer)
 
     def _show_sequence(self) -> None:
-        reading = self._reading()
+        try:
+            reading = self._reading()
+        except HiddenStateError as error:  # the store was damaged or taken away while it was served
+            message = f'<div class="hs-empty"><b>This sequence cannot be read</b>{escape(str(error))}</div>'
+            self._header.object, self._verdict.object, self._words.object = message, "", ""
+            self._sequence_view.visible, self._overview_view.visible = True, False
+            self.map.trace_sequence(None)
+            return
         if reading is not None:
             self._header.object, self._verdict.object = header_html(reading, self.data.palette)
             self._words.object = words_html(reading, self.id)

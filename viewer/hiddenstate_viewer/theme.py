@@ -52,8 +52,9 @@ VIEW_CSS = f"""
   text-overflow: ellipsis; font-variant-numeric: tabular-nums; }}
 .hs-readout b {{ color: {INK}; font-weight: 600; }}
 .hs-legend {{ display: flex; flex-wrap: wrap; gap: 4px 14px; align-items: center; font-size: {SMALL}px;
-  color: {MUTED}; }}
-.hs-legend > span {{ white-space: nowrap; display: inline-flex; align-items: center; }}
+  color: {MUTED}; min-width: 0; }}
+.hs-legend > span {{ white-space: nowrap; display: inline-flex; align-items: center; max-width: 16em;
+  overflow: hidden; }}
 .hs-scale {{ display: inline-block; width: 112px; height: 8px; border-radius: 2px; margin: 0 7px; }}
 .hs-ring {{ display: inline-block; width: 7px; height: 7px; border-radius: 50%; border: 2px solid #98a0a9;
   margin-right: 6px; }}
