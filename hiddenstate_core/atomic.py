@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from hiddenstate_core.errors import InputError
+from hiddenstate_core.errors import OutputError
 
 __all__ = ["atomic_directory", "atomic_path", "write_text"]
 
@@ -30,7 +30,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = _prepared(target)
     if target.is_dir():
-        raise InputError(f"{target} is a folder; a file is to be written there.")
+        raise OutputError(f"{target} is a folder; a file is to be written there.")
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.{os.getpid()}.", suffix=".tmp", dir=target.parent)
     os.close(handle)
     temporary = Path(name)
@@ -77,11 +77,11 @@ def _prepared(target: str | os.PathLike[str]) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{path} cannot be written: a file is in the way; choose another folder.") from error
+        raise OutputError(f"{path} cannot be written: a file is in the way; choose another folder.") from error
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
     if not os.access(path.parent, os.W_OK):
-        raise InputError(f"{path} cannot be written: its folder is read-only.")
+        raise OutputError(f"{path} cannot be written: its folder is read-only.")
     _sweep(path)
     return path
 

@@ -14,6 +14,7 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "ModelError",
+    "OutputError",
     "StoreError",
     "StoreNotFoundError",
 ]
@@ -41,6 +42,10 @@ class DownloadError(HiddenStateError, OSError):
 
 class ModelError(HiddenStateError, ValueError):
     """A model checkpoint that is missing a part, is damaged, or does not fit."""
+
+
+class OutputError(HiddenStateError, OSError):
+    """A file or folder that cannot be written where it was asked for."""
 
 
 class StoreError(HiddenStateError, ValueError):

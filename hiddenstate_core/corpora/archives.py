@@ -243,7 +243,7 @@ def _download(archive: Archive, address: str, target: Path, progress: bool) -> N
     except requests.exceptions.RequestException as error:
         raise DownloadError(f"{address} could not be fetched ({_reason(error)}).") from error
     except OSError as error:
-        if isinstance(error, HiddenStateError):
+        if isinstance(error, DownloadError):
             raise
         raise DownloadError(f"{target} could not be written ({error.strerror or error}).") from error
     finally:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.page import Page
+
+from hiddenstate_core.traces import Trace
 from tests.fakes import make_trace
 
 
