@@ -17,14 +17,12 @@ from zarr.codecs import ZstdCodec
 
 from hiddenstate_core.atomic import atomic_directory
 from hiddenstate_core.errors import InputError, StoreError, StoreNotFoundError
+from hiddenstate_core.traces.coordinates import coordinates_of
 from hiddenstate_core.traces.schema import FORMAT, GATES, SCHEMA, check_attributes, check_name, layer_path
 from hiddenstate_core.traces.sequence import SequenceTrace
 from hiddenstate_core.traces.stored import StoredArray, open_array
 
 __all__ = ["Projection", "Trace", "open_trace"]
-
-#: What an embedding says of itself, as far as it does; noted beside its coordinates.
-_NOTES = ("method", "parameters", "kl_divergence", "n_iter", "seed", "seconds", "interrupted")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -259,7 +257,7 @@ class Trace:
         check_name(name, "projection")
         if name in self.projections and not overwrite:
             raise InputError(f"{self.path} already has a projection {name!r}; pass overwrite=True to replace it.")
-        coordinates, notes = _coordinates(projection)
+        coordinates, notes = coordinates_of(projection)
         if coordinates.ndim != 2 or coordinates.shape[0] != self.steps or coordinates.shape[1] not in (2, 3):
             raise InputError(f"A projection of this trace has shape ({self.steps}, 2), not {coordinates.shape}.")
         if not np.isfinite(coordinates).all():
@@ -382,20 +380,3 @@ def _open_group(path: Path) -> zarr.Group:
         raise StoreError(f"{path} is a folder but not a Zarr v3 group; a trace store is one.") from error
     except Exception as error:  # whatever damaged metadata makes Zarr raise
         raise StoreError(f"{path} is not a readable Zarr v3 group: {error}") from error
-
-
-def _coordinates(projection: Any) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """Coordinates and notes of whatever was given as a projection."""
-    notes: dict[str, Any] = {}
-    if hasattr(projection, "embedding") and callable(projection.embedding):
-        projection = projection.embedding()
-    if hasattr(projection, "coordinates"):
-        notes = {name: getattr(projection, name) for name in _NOTES if hasattr(projection, name)}
-        notes["parameters"] = dict(notes.get("parameters", {}))
-        projection = projection.coordinates
-    elif hasattr(projection, "embedding_"):
-        projection = projection.embedding_
-    try:
-        return np.ascontiguousarray(projection, np.float32), notes
-    except (TypeError, ValueError) as error:
-        raise InputError(f"A projection must be an array of numbers, not {type(projection).__name__}.") from error

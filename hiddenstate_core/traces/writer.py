@@ -27,7 +27,7 @@ from hiddenstate_core.traces.schema import (
     step_arrays,
 )
 
-__all__ = ["Plan", "Writer", "locked"]
+__all__ = ["Plan", "Writer", "check_target", "locked"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
