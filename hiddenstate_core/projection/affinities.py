@@ -1,24 +1,34 @@
-"""`Affinities`: the symmetric matrix P that t-SNE preserves, sparse, and how it is made from a neighbour graph."""
+"""`Affinities`: the symmetric matrix P that t-SNE preserves, sparse, and how it is made."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.errors import InputError
-from hiddenstate_core.kernels.affinities import merge_rows, perplexity_rows, transpose
+from hiddenstate_core.kernels.affinities import count_buckets, fill_buckets, merge_bucket, perplexity_rows
 from hiddenstate_core.kernels.workers import Workers
 from hiddenstate_core.neighbors.graph import NeighborGraph
 
-__all__ = ["Affinities", "perplexity_affinities"]
+__all__ = [
+    "INT32_POINTS",
+    "Affinities",
+    "multiscale_affinities",
+    "perplexity_affinities",
+    "symmetrise",
+    "uniform_affinities",
+]
 
 _GRAIN = 256
 _BLOCK = 1 << 20
-_INT32_POINTS = 2**31 - 1
+INT32_POINTS = 2**31 - 1
+#: Entries of a bucket on average, and of a round of buckets at most, while a matrix is made symmetric.
+_BUCKET_ENTRIES, _ROUND_ENTRIES = 1 << 20, 48_000_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,35 +114,196 @@ def perplexity_affinities(graph: NeighborGraph, perplexity: float, *, n_jobs: in
     ------
     InputError
         A perplexity below 1, or more points than int32 ids can name.
+
+    Notes
+    -----
+    O(n k) time; beside the result, 4 n k bytes and at most about 600 MB (more where one point is the neighbour of
+    tens of millions).
     """
-    perplexity = float(perplexity)
+    return multiscale_affinities(graph, (perplexity,), n_jobs=n_jobs)
+
+
+def multiscale_affinities(
+    graph: NeighborGraph, perplexities: Sequence[float], *, n_jobs: int | None = None
+) -> Affinities:
+    """Gaussian affinities averaged over several perplexities, symmetrised: near and far structure in one map.
+
+    Parameters
+    ----------
+    graph : NeighborGraph
+        k neighbours of each of n points, k three times the largest perplexity.
+    perplexities : sequence of float
+        Each at least 1; cut to k where larger.
+    n_jobs : int or None
+        Threads; see `Workers`.
+
+    Returns
+    -------
+    Affinities
+        As `perplexity_affinities`, with ``p_{j|i}`` the mean of those of every perplexity (Lee, Peluffo-Ordonez &
+        Verleysen 2015, "Multi-scale similarities in stochastic neighbour embedding", eq. 11, for any perplexities
+        instead of powers of two).
+
+    Raises
+    ------
+    InputError
+        No perplexity, one below 1, or more points than int32 ids can name.
+    """
+    wanted = np.array([_perplexity(p) for p in perplexities])
+    if not len(wanted):
+        raise InputError("Multi-scale affinities need at least one perplexity.")
+    _check_points(graph.n)
+    conditional = np.empty(graph.indices.shape, np.float32)
+    with Workers(n_jobs) as workers:
+        workers.run(perplexity_rows, graph.n, _GRAIN, np.ascontiguousarray(graph.distances), wanted, conditional)
+        return _symmetrise_graph(graph.indices, conditional, workers)
+
+
+def uniform_affinities(graph: NeighborGraph, k: int | None = None, *, n_jobs: int | None = None) -> Affinities:
+    """Affinities that weigh every one of the k nearest neighbours alike, symmetrised; for tens of millions of points.
+
+    Parameters
+    ----------
+    graph : NeighborGraph
+        At least k neighbours of each of n points.
+    k : int or None
+        Neighbours to use, the nearest; None for all.
+    n_jobs : int or None
+        Threads; see `Workers`.
+
+    Returns
+    -------
+    Affinities
+        ``p_ij = (p_{j|i} + p_{i|j}) / 2n`` with ``p_{j|i} = 1 / k`` (as in Böhm, Berens & Kobak 2022,
+        "Attraction-repulsion spectrum in neighbor embeddings", section 3, which finds k = 15 and a perplexity of
+        30 to give much the same map).
+
+    Raises
+    ------
+    InputError
+        k outside 1 to the graph's, or more points than int32 ids can name.
+    """
+    if k is None:
+        k = graph.k
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= graph.k:
+        raise InputError(f"The graph has 1 to {graph.k} neighbours of each point to use, not {k!r}.")
+    _check_points(graph.n)
+    with Workers(n_jobs) as workers:
+        conditional = np.full((graph.n, int(k)), 1 / k, np.float32)
+        return _symmetrise_graph(graph.indices[:, :k], conditional, workers)
+
+
+def _perplexity(value: float) -> float:
+    try:
+        perplexity = float(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The perplexity must be a number of at least 1, not {value!r}.") from error
     if not (perplexity >= 1 and math.isfinite(perplexity)):
         raise InputError(f"The perplexity must be a number of at least 1, not {perplexity:g}.")
-    n = graph.n
-    if n > _INT32_POINTS:
-        raise InputError(f"Affinities hold at most {_INT32_POINTS} points, not {n}.")
-    indices, conditional = np.empty_like(graph.indices, order="C"), np.empty(graph.indices.shape)
-    distances = np.ascontiguousarray(graph.distances)
+    return perplexity
 
-    def sort_rows(start: int, stop: int) -> None:
-        order = np.argsort(graph.indices[start:stop], axis=1)
-        indices[start:stop] = np.take_along_axis(graph.indices[start:stop], order, axis=1)
-        conditional[start:stop] = np.take_along_axis(conditional[start:stop], order, axis=1)
 
-    with Workers(n_jobs) as workers:
-        workers.run(perplexity_rows, n, _GRAIN, distances, perplexity, conditional)
-        workers.run(sort_rows, n, _GRAIN)
-        back = transpose(indices, conditional)
-        counts = np.zeros(n, np.int64)
-        offsets = np.zeros(n + 1, np.int64)
-        columns, values = np.empty(0, np.int32), np.empty(0, np.float32)
-        scale = 1.0 / (2.0 * n)
+def _check_points(n: int) -> None:
+    if n > INT32_POINTS:
+        raise InputError(f"Affinities hold at most {INT32_POINTS} points, not {n}.")
+
+
+def _symmetrise_graph(
+    indices: NDArray[np.int64], conditional: NDArray[np.float32], workers: Workers
+) -> Affinities:  # fmt: skip
+    """``(P + P^T) / 2n`` of conditionals (n, k)."""
+    n, k = indices.shape
+
+    def sorted_rows(first: int, last: int) -> NDArray[np.int64]:
+        packed = (indices[first:last] << 32) | conditional[first:last].view(np.uint32)
+        packed.sort(axis=1)
+        return packed.reshape(-1)
+
+    flat = np.ascontiguousarray(indices).reshape(-1)
+    return symmetrise(np.arange(n + 1) * k, flat, conditional.reshape(-1), 1 / (2 * n), sorted_rows, workers)
+
+
+def symmetrise(
+    offsets: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    scale: float,
+    sorted_rows: Callable[[int, int], NDArray[np.int64]],
+    workers: Workers,
+) -> Affinities:
+    """``(P + P^T) * scale`` of a sparse matrix P, in little memory.
+
+    Parameters
+    ----------
+    offsets, columns, weights : (n + 1) int64, (nnz) int64, (nnz) float32
+        P, row by row.
+    scale : float
+        What makes the sum 1.
+    sorted_rows : callable
+        Gives rows ``first`` to ``last - 1`` with ascending columns as int64: column in the upper half, the bits of the
+        weight in the lower.
+    workers : Workers
+        Threads to use; the result does not depend on their number.
+
+    Notes
+    -----
+    The transpose is never held whole: its entries are shared out to buckets of rows, a round of so many buckets at a
+    time that 12 bytes an entry stay below 600 MB. A bucket fits the cache while it is sorted and merged. Rows are
+    written where they would stand if P and its transpose had no entry in common (memory that is only reserved), and
+    closed up at the end.
+    """
+    n, entries = len(offsets) - 1, len(weights)
+    shift = max(0, int(math.log2(max(1.0, _BUCKET_ENTRIES * n / max(entries, 1)))))
+    buckets, grain = (n - 1 >> shift) + 1, max(_GRAIN, -(-n // 256))
+    counts = np.zeros((-(-n // grain), buckets), np.int64)
+    workers.run(count_buckets, n, grain, grain, offsets, columns, shift, counts)
+    before = np.zeros(buckets + 1, np.int64)
+    np.cumsum(counts.sum(axis=0), out=before[1:])
+    rows = np.minimum(np.arange(buckets + 1) << shift, n)
+    starts = offsets[rows] + before
+    lengths, written = np.zeros(n, np.int64), np.zeros(buckets, np.int64)
+    result, values = np.empty(2 * entries, np.int32), np.empty(2 * entries, np.float32)
+    first = 0
+    while first < buckets:
+        last = max(first + 1, int(np.searchsorted(before, before[first] + _ROUND_ENTRIES, "right")) - 1)
+        size = int(before[last] - before[first])
+        targets, packed = np.empty(size, np.int32), np.empty(size, np.int64)
+        places = np.cumsum(counts, axis=0) - counts + before[:-1] - before[first]
         workers.run(
-            merge_rows, n, _GRAIN, indices, conditional, *back, scale, counts, offsets, columns, values
+            fill_buckets, n, grain, grain, offsets, columns, weights, shift, first, last, places, targets, packed
         )  # fmt: skip
-        np.cumsum(counts, out=offsets[1:])
-        columns, values = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.float32)
-        workers.run(
-            merge_rows, n, _GRAIN, indices, conditional, *back, scale, counts, offsets, columns, values
-        )  # fmt: skip
+
+        def merge(start: int, stop: int, base: int, targets: NDArray[np.int32], packed: NDArray[np.int64]) -> None:
+            for bucket in range(base + start, base + stop):
+                own = slice(int(rows[bucket]), int(rows[bucket + 1]))
+                back = slice(int(before[bucket] - before[base]), int(before[bucket + 1] - before[base]))
+                room = slice(int(starts[bucket]), int(starts[bucket + 1]))
+                written[bucket] = merge_bucket(
+                    offsets[own.start : own.stop + 1], sorted_rows(own.start, own.stop), targets[back], packed[back],
+                    scale, lengths[own], result[room], values[room],
+                )  # fmt: skip
+
+        workers.run(merge, last - first, 1, first, targets, packed)
+        del targets, packed
+        first = last
+    return _close_up(lengths, starts, written, result, values)
+
+
+def _close_up(
+    lengths: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    written: NDArray[np.int64],
+    columns: NDArray[np.int32],
+    values: NDArray[np.float32],
+) -> Affinities:
+    """Move every bucket's entries down to the end of those before it, and give the rest of the memory back."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    end = 0
+    for start, size in zip(starts.tolist(), written.tolist(), strict=False):
+        columns[end : end + size] = columns[start : start + size]
+        values[end : end + size] = values[start : start + size]
+        end += size
+    columns.resize(end, refcheck=False)  # no view of either is left
+    values.resize(end, refcheck=False)
     return Affinities(offsets, columns, values)
