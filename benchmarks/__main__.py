@@ -1,46 +1,165 @@
-"""Command line of the benchmarks: ``python -m benchmarks tsne [--n ...] [--peers ...] [--json FILE]``."""
+"""Command line of the benchmarks: ``python -m benchmarks tsne|neighbors|placement|report``."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
-from benchmarks import tsne
-from hiddenstate_core import HiddenStateError
+from benchmarks import machine, plot, report, runner, tables
+from benchmarks.catalogue import BENCHMARKS
+from benchmarks.systems import SYSTEMS
+from hiddenstate_core.corpora.archives import cache_folder
+from hiddenstate_core.errors import HiddenStateError, InputError
+from hiddenstate_core.projection import TSNE
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one benchmark; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Times, quality and memory beside peers.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("tsne", help="t-SNE maps of recurrent states")
-    command.add_argument("--n", type=int, nargs="+", default=[10_000], help="numbers of states (default 10000)")
-    command.add_argument("--perplexity", type=float, default=30.0)
-    command.add_argument("--states", type=Path, help="FILE.npy or trace STORE.zarr; a built-in stand-in otherwise")
-    command.add_argument(
-        "--peers", nargs="*", default=[], choices=sorted(tsne.PEERS), help="systems to run beside ours"
-    )
-    command.add_argument("--repeats", type=int, default=3)
-    command.add_argument("--threads", type=int, help="threads of every system (default: all cores)")
-    command.add_argument("--json", type=Path, help="write every figure here")
-    options = parser.parse_args(arguments)
+    """Run one benchmark, or insert results into the documentation.
+
+    Returns
+    -------
+    int
+        0; 1 where a system failed; 2 for a request that cannot be met, with one line on stderr; 130 after Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
     try:
-        tsne.run(
-            tsne.Plan(
-                sizes=tuple(options.n),
-                perplexity=options.perplexity,
-                states=options.states,
-                systems=("hiddenstate", *options.peers),
-                repeats=options.repeats,
-                threads=options.threads,
-            ),
-            options.json,
-        )
+        if options.command == "report":
+            for path in report.insert(options.results, options.docs):
+                print(path)
+            return 0
+        return _measure(options)
     except HiddenStateError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
-    return 0
+    except KeyboardInterrupt:
+        print("benchmarks: interrupted; --resume goes on with a --json file", file=sys.stderr)
+        return 130
+
+
+def _measure(options: argparse.Namespace) -> int:
+    benchmark = BENCHMARKS[options.command]
+    plan = _plan(options)
+    if options.plot is not None and options.plot.suffix not in (".png", ".svg"):
+        raise InputError(f"--plot must be a .png or .svg file, not {options.plot.name}.")
+    results = runner.run(benchmark, plan, options.json)
+    rows = results.rows
+    told = ", ".join(f"{k} {v}" for k, v in plan.settings.items() if v)
+    tables.show(
+        benchmark.name, f"{benchmark.title}: {results.states}, {told}; {plan.threads} threads, median of runs", rows
+    )
+    if options.plot is not None and any("error" not in row for row in rows):
+        plot.draw(benchmark.name, rows, options.plot)
+    return 1 if any("error" in row for row in rows) else 0
+
+
+def _plan(options: argparse.Namespace) -> runner.Plan:
+    settings: dict[str, Any] = {}
+    if options.command == "neighbors":
+        settings["k"] = options.k
+        if not 1 <= options.k < min(options.n):
+            raise InputError(f"--k must lie in 1..{min(options.n) - 1} for {min(options.n)} states, not {options.k}.")
+    else:
+        settings["perplexity"] = options.perplexity
+        if not 1 <= options.perplexity < min(options.n):
+            raise InputError(f"--perplexity must lie in 1..{min(options.n) - 1}, not {options.perplexity:g}.")
+    if options.command == "tsne":
+        settings["options"] = dict(_option(text) for text in options.options)
+        TSNE().set_params(**settings["options"])
+    if options.command == "placement":
+        settings["batches"] = sorted(set(options.new))
+        if min(options.new) < 1:
+            raise InputError(f"--new must be at least 1, not {min(options.new)}.")
+    possible = sorted(name for name, s in SYSTEMS.items() if options.command in s.jobs and name != "hiddenstate")
+    peers = possible if options.peers == ["all"] else options.peers
+    for name in peers:
+        if name not in possible:
+            raise InputError(f"--peers of {options.command} are {', '.join(possible)} or all, not {name}.")
+    if options.resume and options.json is None:
+        raise InputError("--resume needs --json FILE, the file of the run to go on with.")
+    sources = tuple(options.states or ())
+    beside = sources[0].resolve().parent / ".hiddenstate-benchmarks" if sources else cache_folder() / "benchmarks"
+    return runner.Plan(
+        sizes=tuple(dict.fromkeys(options.n)),
+        sources=sources,
+        peers=tuple(dict.fromkeys(peers)),
+        settings=settings,
+        repeats=options.repeats,
+        threads=machine.cores() if options.threads is None else options.threads,
+        cold=options.cold,
+        cache=(options.cache or beside).resolve(),
+        resume=options.resume,
+        limit=options.limit,
+    )
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise InputError(f"--options takes NAME=VALUE, not {text!r}.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> Any:
+        """Exit with status 2."""
+        self.exit(2, f"benchmarks: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m benchmarks", description="Times, quality and memory beside peers.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    told = {
+        "tsne": "t-SNE maps, judged by one KL divergence",
+        "neighbors": "neighbour graphs, judged by recall",
+        "placement": "new states placed in a finished map, judged by their neighbourhoods",
+    }
+    for name, text in told.items():
+        command = commands.add_parser(name, help=text, description=text)
+        _common(command)
+        if name == "neighbors":
+            command.add_argument("--k", type=int, default=90, help="neighbours of a state (default 90)")
+        else:
+            command.add_argument("--perplexity", type=float, default=30.0, help="of every map (default 30)")
+        if name == "tsne":
+            command.add_argument(
+                "--options", nargs="+", default=[], metavar="NAME=VALUE", help="options of hiddenstate's TSNE"
+            )
+        if name == "placement":
+            command.add_argument(
+                "--new", type=int, nargs="+", default=[200, 10_000], help="new states a batch (default 200 10000)"
+            )
+    command = commands.add_parser("report", help="insert results into the documentation")
+    command.add_argument("results", type=Path, nargs="+", metavar="RESULTS.json")
+    command.add_argument("--docs", type=Path, default=Path("docs/performance.md"), help="page with markers")
+    return parser
+
+
+def _common(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--n", type=int, nargs="+", default=[10_000], help="numbers of states (default 10000)")
+    add("--peers", nargs="*", default=[], metavar="PEER", help="systems to run beside ours, or all")
+    add("--states", type=Path, nargs="+", help="FILE.npy or trace STORE.zarr, several in a row; else a stand-in")
+    add("--repeats", type=int, default=3, help="runs of each system; the median counts (default 3)")
+    add("--threads", type=int, help="threads and cores of every system (default: all cores)")
+    add("--cold", action="store_true", help="start without compiled kernels")
+    add("--limit", type=float, metavar="SECONDS", help="stop a run after so long")
+    add("--json", type=Path, metavar="FILE", help="write every figure here, row by row")
+    add("--resume", action="store_true", help="skip what the --json file already holds")
+    add("--plot", type=Path, metavar="FILE", help="draw the figures into a .png or .svg file")
+    add(
+        "--cache",
+        type=Path,
+        metavar="FOLDER",
+        help="keep states, affinities and kernels here (default: beside the states)",
+    )
 
 
 if __name__ == "__main__":

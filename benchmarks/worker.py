@@ -1,68 +1,59 @@
-"""One run of one t-SNE in a process of its own: system, states, where the map goes, perplexity, threads."""
+"""One task in a process of its own: reads a JSON file that says what to do, writes one that says what came of it."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import resource
+import os
 import sys
-import time
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-
-class _Made(NamedTuple):
-    coordinates: NDArray[np.float32]
-    iterations: int
+__all__ = ["main"]
 
 
-def _hiddenstate(x: NDArray[np.float32], perplexity: float, threads: int) -> _Made:
-    import hiddenstate_core as hs
-
-    tsne = hs.TSNE(perplexity=perplexity, n_jobs=threads, n_iter_without_progress=None).fit(x)
-    return _Made(tsne.embedding_, tsne.n_iter_)
-
-
-def _sklearn(x: NDArray[np.float32], perplexity: float, threads: int) -> _Made:
-    from sklearn.manifold import TSNE
-
-    tsne: Any = TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=threads).fit(x)
-    return _Made(np.asarray(tsne.embedding_, np.float32), int(tsne.n_iter_) + 1)
+def main(asked: str, told: str) -> None:
+    """Do the task in file `asked`; write its answer to file `told`."""
+    task = json.loads(Path(asked).read_text(encoding="utf-8"))
+    _pin(int(task["threads"]))
+    answer = _function(task["kind"])(task)
+    Path(told).write_text(json.dumps(answer | {"peak_megabytes": _peak()}), encoding="utf-8")
 
 
-def _opentsne(x: NDArray[np.float32], perplexity: float, threads: int) -> _Made:
-    from openTSNE import TSNE
+def _function(kind: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What does such tasks; imported only now, since numerical libraries count the cores when they are imported.
 
-    made = TSNE(perplexity=perplexity, initialization="pca", random_state=0, n_jobs=threads).fit(x)
-    return _Made(np.asarray(made, np.float32), 750)
+    The judge is ours and imports our package: that must not count in the time of a peer.
+    """
+    from benchmarks import systems
+
+    if kind in systems.KINDS:
+        return systems.KINDS[kind]
+    from benchmarks import judge
+
+    return judge.KINDS[kind]
 
 
-_SYSTEMS = {"hiddenstate": _hiddenstate, "sklearn": _sklearn, "opentsne": _opentsne}
-_DISTRIBUTIONS = {"hiddenstate": "hiddenstate", "sklearn": "scikit-learn", "opentsne": "openTSNE"}
+def _pin(threads: int) -> None:
+    """Leave this process as many cores as it may have threads."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
-def main(system: str, source: str, target: str, perplexity: str, threads: str) -> None:
-    """Warm up on a few states, then read, fit and save; prints the figures as one line of JSON."""
-    make = _SYSTEMS[system]
-    began = time.perf_counter()
-    make(np.random.default_rng(0).normal(size=(1500, 8)).astype(np.float32), 5.0, int(threads))
-    warm = time.perf_counter()
-    made = make(np.load(source), float(perplexity), int(threads))
-    np.save(target, made.coordinates)
-    seconds = time.perf_counter() - warm
+def _peak() -> float:
+    """Largest resident memory of this process or of a child it waited for, in MiB.
+
+    Linux carries the parent's peak over into ``ru_maxrss`` of a new process; VmHWM starts afresh.
+    """
+    import resource
+
     unit = 2**20 if sys.platform == "darwin" else 2**10
-    figures = {
-        "system": system,
-        "version": importlib.metadata.version(_DISTRIBUTIONS[system]),
-        "threads": int(threads),
-        "iterations": made.iterations,
-        "seconds": seconds,
-        "warm_up_seconds": warm - began,
-        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit,
-    }
-    print(json.dumps(figures))
+    own: Any = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text(encoding="utf-8").splitlines()
+        own = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), own)
+    return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / unit
 
 
 if __name__ == "__main__":
