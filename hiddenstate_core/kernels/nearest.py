@@ -1,26 +1,84 @@
-"""Kernels of the exact nearest-neighbour search: screen by float32 products, decide by float64 distances."""
+"""Kernel of the nearest-neighbour search: cells ruled out by planes, points screened in float32, decided in float64."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.kernels.jit import kernel
 
-__all__ = ["PANEL", "nearest_rows", "sort_nearest", "squared_distance"]
+__all__ = ["PANEL", "UNIT", "Cells", "Queries", "search_cells"]
 
-#: Points screened at a time: with 100 features a panel is 26 kB, so it stays in the first cache.
+#: Points screened at a time: with 24 coordinates a panel is 6 kB, so it stays in the first cache.
 PANEL = 64
+#: Most queries of one unit of work, whose lists stay in the second cache; and queries tested against a plane at a time.
+UNIT, _STRIP = 128, 16
+
+
+class Cells(NamedTuple):
+    """Points in cells: those of a cell are nearer to its centroid than to any other (after `reduce_rows`).
+
+    Parameters
+    ----------
+    points : (n, d) float32
+        Cell by cell.
+    ids : (n,) int64
+        Their ids.
+    starts : (C + 1,) int64
+        First point of each cell.
+    panels : (P, 1 + m, PANEL) float32
+        Reduced points, `PANEL` at a time and transposed; row 0 holds squared norms, infinity where there is no point.
+    first : (C + 1,) int64
+        First panel of each cell.
+    centroids : (C, m) float32
+        Of the reduced points.
+    links : (C, t) int64
+        The t cells whose centroids are nearest to each cell's own, ascending.
+    norm, drift : float
+        Largest norm of a reduced point or centroid; most that rounding may have moved a reduced point.
+    """
+
+    points: NDArray[np.float32]
+    ids: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    panels: NDArray[np.float32]
+    first: NDArray[np.int64]
+    centroids: NDArray[np.float32]
+    links: NDArray[np.int64]
+    norm: float
+    drift: float
+
+
+class Queries(NamedTuple):
+    """What is sought.
+
+    Parameters
+    ----------
+    units : (u, 3) int64
+        Cell, first and last + 1 query of each unit of work; at most `UNIT` queries, all of them of that cell.
+    points : (q, d) float32
+    reduced : (q, m) float32
+    own : (q,) int64
+        Id of the query among the points, which is passed over; -1 where it is none.
+    rows : (q,) int64
+        Row of the result that receives each query's neighbours.
+    """
+
+    units: NDArray[np.int64]
+    points: NDArray[np.float32]
+    reduced: NDArray[np.float32]
+    own: NDArray[np.int64]
+    rows: NDArray[np.int64]
 
 
 @kernel(fast=True, inline=True)
-def squared_distance(data: NDArray[np.float32], i: int, j: int) -> float:
-    """Squared Euclidean distance of rows `i` and `j`, summed in float64; the same for (i, j) and (j, i)."""
+def _squared_distance(x: NDArray[np.float32], y: NDArray[np.float32]) -> float:
+    """Squared Euclidean distance, summed in float64; the same for (x, y) and (y, x)."""
     total = 0.0
-    x, y = data[i], data[j]
-    for f in range(np.uint64(data.shape[1])):
+    for f in range(np.uint64(x.shape[0])):
         difference = np.float64(x[f]) - np.float64(y[f])
         total += difference * difference
     return total
@@ -48,8 +106,8 @@ def _sift(distance: NDArray[np.float64], index: NDArray[np.int64], at: int, size
 
 
 @kernel(inline=True)
-def _select(distance: NDArray[np.float64], index: NDArray[np.int64], size: int, k: int) -> float:
-    """Bring the k smallest of `size` pairs (distance, index) to the front; returns the k-th distance (Hoare 1961)."""
+def _select(distance: NDArray[np.float64], index: NDArray[np.int64], size: int, k: int) -> None:
+    """Bring the k smallest of `size` pairs (distance, index) to the front, the k-th to its place (Hoare 1961)."""
     low, high = 0, size - 1
     while low < high:
         middle = (low + high) // 2
@@ -71,124 +129,232 @@ def _select(distance: NDArray[np.float64], index: NDArray[np.int64], size: int, 
             low = a
         else:
             break
-    return float(distance[k - 1])
-
-
-@kernel(fast=True, inline=True)
-def _screen(panel: NDArray[np.float32], x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """``|y|^2 - 2 x.y`` for the points y of one panel, in float32.
-
-    Unsigned counters spare the check for negative indices, which would keep the loops from vectorising.
-    """
-    for c in range(np.uint64(PANEL)):
-        out[c] = panel[0, c]
-    for f in range(0, x.shape[0], 4):
-        a, b = np.float32(-2) * x[f], np.float32(-2) * x[f + 1]
-        c_, d = np.float32(-2) * x[f + 2], np.float32(-2) * x[f + 3]
-        rows = panel[f + 1 : f + 5]
-        for c in range(np.uint64(PANEL)):
-            out[c] += (a * rows[0, c] + b * rows[1, c]) + (c_ * rows[2, c] + d * rows[3, c])
 
 
 @kernel(inline=True)
-def _count_within(screened: NDArray[np.float32], limit: np.float32) -> np.int32:
-    hits = np.int32(0)
-    for c in range(np.uint64(PANEL)):
-        hits += np.int32(screened[c] <= limit)
-    return hits
-
-
-@kernel()
-def nearest_rows(
-    start: int,
-    stop: int,
-    rows: NDArray[np.int64],
-    data: NDArray[np.float32],
-    panels: NDArray[np.float32],
-    slack: NDArray[np.float64],
-    best: NDArray[np.float64],
-    found: NDArray[np.int64],
-    limits: NDArray[np.float64],
-    sizes: NDArray[np.int64],
-    k: int,
+def _write(
+    distance: NDArray[np.float64],
+    index: NDArray[np.int64],
+    size: int,
+    distances: NDArray[np.float32],
+    indices: NDArray[np.int64],
+    scale: float,
 ) -> None:
-    """Gather the k nearest other points of some rows, and a few more.
+    """Write the k smallest pairs ascending, as ``sqrt(distance) * scale``; the pairs are used up."""
+    k = distances.shape[0]
+    _select(distance, index, size, k)
+    for at in range(k // 2 - 1, -1, -1):
+        _sift(distance, index, at, k, distance[at], index[at])
+    for last in range(k - 1, -1, -1):
+        d, j = distance[0], index[0]
+        _sift(distance, index, 0, last, distance[last], index[last])
+        distances[last] = np.float32(math.sqrt(d) * scale)
+        indices[last] = j
 
-    Parameters
-    ----------
-    start, stop : int
-        Which of `rows` to work on.
-    rows : (r,) int64
-        Ids of the points whose neighbours are sought.
-    data : (n, d) float32
-        The points, d a multiple of 4.
-    panels : (ceil(n / PANEL), 1 + d, PANEL) float32
-        The same points, `PANEL` at a time and transposed; row 0 holds squared norms, infinity behind the last point.
-    slack : (n,) float64
-        Per point, the largest rounding error of a screened distance minus its own squared norm.
-    best, found : (r, m) float64, int64
-        Room for m > k squared distances and ids of each row.
-    limits, sizes : (r,) float64, int64
-        Start as infinity and 0. Receives a bound on each row's k-th squared distance, and the pairs gathered.
-    k : int
-        Neighbours sought.
 
-    Notes
-    -----
-    A candidate is passed over only where its screened distance exceeds the bound by more than the rounding error can
-    explain, so the result is exactly that of float64 distances. Candidates come in ascending order, so an equal
-    distance never displaces a smaller id. Full rows are cut back to their k best, which tightens the bound.
+@kernel(fast=True, inline=True)
+def _screen(panel: NDArray[np.float32], u: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """``|v|^2 - 2 u.v`` for four queries (rows of `u`, times -2) and the points v of one panel, in float32.
+
+    Four queries share every load of the panel. Unsigned counters spare the check for negative indices, which would
+    keep the loops from vectorising.
     """
-    room = best.shape[1]
-    screened = np.empty(PANEL, np.float32)
-    for p in range(panels.shape[0]):
-        panel = panels[p]
-        for row in range(start, stop):
-            bound = limits[row]
-            if bound == 0.0:
-                continue
-            i = rows[row]
-            limit = np.float32(bound + slack[i])
-            _screen(panel, data[i], screened)
-            if _count_within(screened, limit) == 0:
-                continue
-            size = sizes[row]
-            for c in range(PANEL):
-                j = p * PANEL + c
-                if screened[c] <= limit and j != i and j < data.shape[0]:
-                    d = squared_distance(data, i, j)
-                    if d < bound:
-                        best[row, size] = d
-                        found[row, size] = j
-                        size += 1
-                        if size == room:
-                            bound = _select(best[row], found[row], size, k)
-                            limit = np.float32(bound + slack[i])
-                            size = k
-            sizes[row] = size
-            limits[row] = bound
+    for c in range(np.uint64(PANEL)):
+        norm = panel[0, c]
+        out[0, c] = norm
+        out[1, c] = norm
+        out[2, c] = norm
+        out[3, c] = norm
+    for f in range(0, u.shape[1], 4):
+        a0, a1, a2, a3 = u[0, f], u[0, f + 1], u[0, f + 2], u[0, f + 3]
+        b0, b1, b2, b3 = u[1, f], u[1, f + 1], u[1, f + 2], u[1, f + 3]
+        c0, c1, c2, c3 = u[2, f], u[2, f + 1], u[2, f + 2], u[2, f + 3]
+        d0, d1, d2, d3 = u[3, f], u[3, f + 1], u[3, f + 2], u[3, f + 3]
+        v = panel[f + 1 : f + 5]
+        for c in range(np.uint64(PANEL)):
+            v0, v1, v2, v3 = v[0, c], v[1, c], v[2, c], v[3, c]
+            out[0, c] += (a0 * v0 + a1 * v1) + (a2 * v2 + a3 * v3)
+            out[1, c] += (b0 * v0 + b1 * v1) + (b2 * v2 + b3 * v3)
+            out[2, c] += (c0 * v0 + c1 * v1) + (c2 * v2 + c3 * v3)
+            out[3, c] += (d0 * v0 + d1 * v1) + (d2 * v2 + d3 * v3)
+
+
+@kernel(inline=True)
+def _hits(screened: NDArray[np.float32], limit: np.float32, hits: NDArray[np.int32]) -> int:
+    """Write which of the screened points lie within `limit`; returns how many."""
+    count = np.int32(0)
+    for c in range(np.uint64(PANEL)):
+        count += np.int32(screened[c] <= limit)
+    if count == 0:
+        return 0
+    size = 0
+    for c in range(PANEL):
+        hits[size] = c
+        size += np.int64(screened[c] <= limit)
+    return size
+
+
+@kernel(fast=True, inline=True)
+def _along(
+    turned: NDArray[np.float32],
+    strip: int,
+    own: NDArray[np.float32],
+    other: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> float:
+    """Products of a strip of queries with ``other - own``; returns the squared length of that."""
+    for c in range(np.uint64(_STRIP)):
+        out[c] = 0
+    square = 0.0
+    for f in range(np.uint64(own.shape[0])):
+        w = other[f] - own[f]
+        square += np.float64(w) * np.float64(w)
+        row = turned[strip, f]
+        for c in range(np.uint64(_STRIP)):
+            out[c] += w * row[c]
+    return square
 
 
 @kernel()
-def sort_nearest(
+def search_cells(
     start: int,
     stop: int,
-    best: NDArray[np.float64],
-    found: NDArray[np.int64],
-    sizes: NDArray[np.int64],
+    cells: Cells,
+    queries: Queries,
+    reach: float,
     scale: float,
     distances: NDArray[np.float32],
     indices: NDArray[np.int64],
 ) -> None:
-    """Write each row's k nearest, ascending by (distance, id), as ``sqrt(distance) * scale``; `best` is used up."""
+    """The k nearest points of every query of some units, or most of them.
+
+    Parameters
+    ----------
+    start, stop : int
+        Which units to work on.
+    cells : Cells
+        At least k points besides a query's own.
+    queries : Queries
+    reach : float
+        A cell is passed over where the plane between its centroid and that of the query's cell is further away than
+        `reach` times the k-th distance found so far. From 1 on the result is exact.
+    scale : float
+        Factor on the distances.
+    distances, indices : (r, k) float32, int64
+        Written, ascending by (distance, id).
+
+    Notes
+    -----
+    Reducing points shortens distances, so a point may be passed over once its reduced distance exceeds the k-th found
+    so far by more than rounding can explain; whatever is kept is decided by float64 sums over all features. The list
+    of a query therefore depends on nothing but the order of the cells: not on other queries, nor on how screening
+    rounds. Full lists are cut back to their k best, which tightens the bound.
+    """
     k = distances.shape[1]
-    for row in range(start, stop):
-        distance, index = best[row], found[row]
-        _select(distance, index, sizes[row], k)
-        for at in range(k // 2 - 1, -1, -1):
-            _sift(distance, index, at, k, distance[at], index[at])
-        for last in range(k - 1, -1, -1):
-            d, j = distance[0], index[0]
-            _sift(distance, index, 0, last, distance[last], index[last])
-            distances[row, last] = np.float32(math.sqrt(d) * scale)
-            indices[row, last] = j
+    m = cells.centroids.shape[1]
+    room = 2 * k + 32
+    count = len(cells.starts) - 1
+    best, found = np.empty((UNIT, room)), np.empty((UNIT, room), np.int64)
+    sizes, bounds, spans = np.empty(UNIT, np.int64), np.empty(UNIT), np.empty(UNIT)
+    norms, limits = np.empty(UNIT), np.empty(UNIT, np.float32)
+    last = np.empty(UNIT, np.int64)
+    turned = np.zeros((UNIT // _STRIP, m, _STRIP), np.float32)
+    along = np.empty(_STRIP, np.float32)
+    active, hits = np.empty(UNIT, np.int64), np.empty(PANEL + 1, np.int32)
+    four, screened = np.zeros((4, m), np.float32), np.empty((4, PANEL), np.float32)
+    seen = np.empty(count, np.bool_)
+    rounding = (m + 8) * 2.0**-24
+    for unit in range(start, stop):
+        home, low, size = (
+            queries.units[unit, 0],
+            queries.units[unit, 1],
+            queries.units[unit, 2] - queries.units[unit, 1],
+        )
+        seen[:] = False
+        own = cells.centroids[home]
+        width = 0.0
+        for q in range(size):
+            u = queries.reduced[low + q]
+            square, gap = 0.0, 0.0
+            for f in range(m):
+                turned[q // _STRIP, f, q % _STRIP] = u[f]
+                square += np.float64(u[f]) * np.float64(u[f])
+                away = np.float64(u[f]) - np.float64(own[f])
+                gap += away * away
+            sizes[q], bounds[q], spans[q], limits[q] = 0, np.inf, np.inf, np.inf
+            norms[q] = square
+            last[q] = np.int64(1) << 62
+            width = max(width, math.sqrt(gap))
+        own_square = 0.0
+        for f in range(m):
+            own_square += np.float64(own[f]) * np.float64(own[f])
+        linked = cells.links.shape[1]
+        for at in range(linked + count):
+            b = cells.links[home, at] if at < linked else at - linked
+            if seen[b]:
+                continue
+            seen[b] = True
+            # which queries may have neighbours in this cell
+            chosen = 0
+            nearest = False
+            if b == home:
+                nearest = True
+                for q in range(size):
+                    active[q] = q
+                chosen = size
+            else:
+                other_square = 0.0
+                for f in range(m):
+                    other_square += np.float64(cells.centroids[b, f]) * np.float64(cells.centroids[b, f])
+                for strip in range(-(-size // _STRIP)):
+                    square = _along(turned, strip, own, cells.centroids[b], along)
+                    gap = math.sqrt(square)
+                    offset = 0.5 * (other_square - own_square)
+                    for c in range(min(_STRIP, size - strip * _STRIP)):
+                        q = strip * _STRIP + c
+                        slack = 4 * rounding * (math.sqrt(norms[q]) + cells.norm) * cells.norm
+                        if gap <= 2.00002 * (width + spans[q]):
+                            nearest = True
+                        if offset - along[c] - slack <= spans[q] * gap:
+                            active[chosen] = q
+                            chosen += 1
+            if not nearest and at < linked:
+                break
+            begin = cells.starts[b]
+            for group in range(0, chosen, 4):
+                members = min(4, chosen - group)
+                for g in range(members):
+                    u = queries.reduced[low + active[group + g]]
+                    for f in range(m):
+                        four[g, f] = np.float32(-2) * u[f]
+                for p in range(cells.first[b], cells.first[b + 1]):
+                    _screen(cells.panels[p], four, screened)
+                    base = begin + (p - cells.first[b]) * PANEL
+                    for g in range(members):
+                        q = active[group + g]
+                        hit = _hits(screened[g], limits[q], hits)
+                        if hit == 0:
+                            continue
+                        x, me = queries.points[low + q], queries.own[low + q]
+                        for h in range(hit):
+                            j = base + hits[h]
+                            if j >= cells.starts[b + 1]:
+                                break
+                            i = cells.ids[j]
+                            d = _squared_distance(x, cells.points[j])
+                            if i != me and (d < bounds[q] or (d == bounds[q] and i < last[q])):
+                                best[q, sizes[q]] = d
+                                found[q, sizes[q]] = i
+                                sizes[q] += 1
+                                if sizes[q] == room:
+                                    _select(best[q], found[q], room, k)
+                                    sizes[q] = k
+                                    bounds[q] = best[q, k - 1]
+                                    last[q] = found[q, k - 1]
+                                    wide = math.sqrt(bounds[q]) + 2 * cells.drift
+                                    spans[q] = reach * wide
+                                    limits[q] = np.float32(
+                                        wide * wide - norms[q] + rounding * (math.sqrt(norms[q]) + cells.norm) ** 2
+                                    )
+        for q in range(size):
+            _write(best[q], found[q], sizes[q], distances[queries.rows[low + q]], indices[queries.rows[low + q]], scale)
