@@ -1,8 +1,7 @@
-"""The compiled loops: workers, the quadtree, and the same answers with the JIT off."""
+"""The compiled loops: the decorator, workers, and the same answers with the JIT off."""
 
 from __future__ import annotations
 
-import itertools
 import os
 import subprocess
 import sys
@@ -21,11 +20,8 @@ from numpy.typing import NDArray
 
 from hiddenstate_core.kernels import jit
 from hiddenstate_core.kernels.jit import kernel, plain
-from hiddenstate_core.kernels.quadtree import GROUP, LEAF, LEVELS, build_tree, group_repulsion, morton_order
 from hiddenstate_core.kernels.workers import Workers
 from hiddenstate_core.projection import Exact
-
-Float = NDArray[np.float32]
 
 
 @settings(deadline=None, max_examples=40)
@@ -111,110 +107,6 @@ def test_plain_is_the_python_function() -> None:
 
     assert plain(add)(1.0, 2.0) == 3.0
     assert plain(plain(add)) is plain(add)
-
-
-class _Tree:
-    """A quadtree over some points, built compiled or not."""
-
-    def __init__(self, positions: Float, angle: float, *, compiled: bool) -> None:
-        order_of, build = (morton_order, build_tree) if compiled else (plain(morton_order), plain(build_tree))
-        n = len(positions)
-        low = positions.min(axis=0).astype(np.float64)
-        self.width = float((positions.max(axis=0) - low).max()) * (1 + 1e-6) or 1.0
-        self.codes, self.order = order_of(positions, low, self.width)
-        self.cells, self.links = np.zeros((2 * n, 4), np.float32), np.zeros((2 * n, 3), np.int32)
-        self.groups, self.points = np.zeros((n, 2), np.int32), np.zeros((2, n), np.float32)
-        self.count, self.size = build(
-            self.codes, self.order, positions, self.width, angle, self.cells, self.links, self.groups, self.points
-        )
-
-
-def _cloud(seed: int, n: int, copies: int) -> Float:
-    """Points of very different density, the first `copies` of them in one place."""
-    rng = np.random.default_rng(seed)
-    points = (rng.normal(size=(n, 2)) * np.exp(2 * rng.normal(size=(n, 1)))).astype(np.float32)
-    points[:copies] = points[0]
-    return points
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.integers(0, 2**31), st.integers(1, 200), st.integers(0, 60), st.booleans())
-def test_tree_holds_every_point_once_with_right_moments(seed: int, n: int, copies: int, compiled: bool) -> None:
-    positions = _cloud(seed, n, copies)
-    tree = _Tree(positions, 0.5, compiled=compiled)
-    assert sorted(tree.order) == list(range(n))
-    assert (np.diff(tree.codes.astype(np.int64)) >= 0).all()
-    equal = np.diff(tree.codes.astype(np.int64)) == 0
-    assert (np.diff(tree.order)[equal] > 0).all(), "points of one smallest cell stand by id"
-    covered = np.zeros(n, np.int64)
-    for cell in range(tree.count):
-        follower, first, last = tree.links[cell]
-        assert cell < follower <= tree.count
-        inside = positions[tree.order[first:last]].astype(np.float64)
-        assert tree.cells[cell, 2] == len(inside)
-        np.testing.assert_allclose(tree.cells[cell, :2], inside.mean(axis=0), rtol=1e-5, atol=1e-6 * tree.width)
-        if follower == cell + 1:  # a leaf
-            covered[first:last] += 1
-            assert len(inside) <= LEAF or len(set(tree.codes[first:last])) == 1
-        else:
-            children = []
-            child = cell + 1
-            while child < follower:
-                children.append(child)
-                child = int(tree.links[child, 0])
-            assert len(children) >= 2
-            assert tree.links[children[0], 1] == first
-            assert tree.links[children[-1], 2] == last
-            assert all(tree.links[a, 2] == tree.links[b, 1] for a, b in itertools.pairwise(children))
-    assert (covered == 1).all()
-    runs = tree.groups[: tree.size]
-    assert (runs[:, 1] - runs[:, 0] <= GROUP).all()
-    assert runs[0, 0] == 0
-    assert runs[-1, 1] == n
-    assert (runs[1:, 0] == runs[:-1, 1]).all()
-
-
-def test_tree_is_the_same_with_the_jit_off() -> None:
-    positions = _cloud(5, 150, 20)
-    one, other = _Tree(positions, 0.5, compiled=True), _Tree(positions, 0.5, compiled=False)
-    assert (one.count, one.size) == (other.count, other.size)
-    for name in ("codes", "order", "cells", "links", "groups", "points"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-
-
-def test_morton_code_interleaves_the_bits_of_both_axes() -> None:
-    corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1], [0.75, 0.75]], np.float32)
-    codes, order = morton_order(corners, np.zeros(2), 1 + 1e-6)
-    assert order.tolist() == [0, 1, 2, 4, 3]
-    top = (1 << (2 * LEVELS)) - 1
-    assert codes[0] == 0
-    assert codes[1] == top // 3
-    assert codes[2] == top // 3 * 2
-    assert codes[4] == top
-
-
-def test_repulsion_does_not_depend_on_how_groups_are_shared_out() -> None:
-    positions = _cloud(3, 2000, 100)
-    tree = _Tree(positions, 0.5, compiled=True)
-    results = []
-    for block in (1, 7, 10_000):
-        force, mass = np.zeros((2000, 2), np.float32), np.zeros(2000)
-        with Workers(2) as workers:
-            workers.run(
-                group_repulsion,
-                tree.size,
-                block,
-                tree.count,
-                tree.cells,
-                tree.links,
-                tree.groups,
-                tree.points,
-                tree.order,
-                force,
-                mass,
-            )
-        results.append(force.tobytes() + mass.tobytes())
-    assert results[0] == results[1] == results[2]
 
 
 _SCRIPT = """

@@ -126,42 +126,12 @@ def test_exact_repulsion(seed: int, n: int, dims: int) -> None:
     np.testing.assert_allclose(force, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
 
 
-@settings(deadline=None, max_examples=40)
-@given(st.integers(0, 2**31), st.integers(2, 400), st.integers(0, 80))
-def test_barnes_hut_at_angle_zero_is_exact(seed: int, n: int, copies: int) -> None:
-    y = _map(seed, n, copies=min(copies, n))
-    with Workers(2) as workers:
-        force, total = BarnesHut(0.0)(y, workers)
-    wanted, z = oracle.repulsion(y.astype(np.float64))
-    assert total == pytest.approx(z, rel=1e-5)
-    np.testing.assert_allclose(force, wanted, rtol=1e-4, atol=1e-5 * max(np.abs(wanted).max(), 1e-6))
-
-
-@settings(deadline=None, max_examples=25)
-@given(st.integers(0, 2**31), st.floats(0.1, 1.0), st.floats(-4, 2))
-def test_barnes_hut_is_near_at_any_angle_and_size_of_map(seed: int, angle: float, log_size: float) -> None:
-    y = _map(seed, 500) * np.float32(10**log_size)
-    with Workers(1) as workers:
-        force, total = BarnesHut(angle)(y, workers)
-    wanted, z = oracle.repulsion(y.astype(np.float64))
-    assert total == pytest.approx(z, rel=0.1 * angle**2)
-    error = np.linalg.norm(force - wanted) / np.linalg.norm(wanted)
-    assert error < 0.2 * angle**2
-
-
 @pytest.mark.parametrize("method", [Exact(), BarnesHut(0.5)])
 def test_repulsion_of_one_place(method: Exact | BarnesHut) -> None:
     with Workers(1) as workers:
         force, total = method(np.full((50, 2), 3, np.float32), workers)
     assert not force.any()
     assert total == pytest.approx(50 * 49)
-
-
-def test_the_tree_is_a_tree_of_the_plane() -> None:
-    with Workers(1) as workers, pytest.raises(InputError, match="2 dimensions"):
-        BarnesHut()(np.zeros((4, 3), np.float32), workers)
-    with pytest.raises(InputError, match="angle"):
-        BarnesHut(1.5)
 
 
 def test_oracle_gradient_is_the_slope_of_the_divergence() -> None:
