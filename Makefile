@@ -33,7 +33,7 @@ types: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable ".[viewer,bench]"
-	$(BIN)/python -m benchmarks tsne
+	$(BIN)/python -m benchmarks tsne --peers all
 
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable ".[viewer,docs]"

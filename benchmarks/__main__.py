@@ -73,7 +73,8 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
         if min(options.new) < 1:
             raise InputError(f"--new must be at least 1, not {min(options.new)}.")
     possible = sorted(name for name, s in SYSTEMS.items() if options.command in s.jobs and name != "hiddenstate")
-    peers = possible if options.peers == ["all"] else options.peers
+    installed = [name for name in possible if machine.version(SYSTEMS[name].distribution) is not None]
+    peers = installed if options.peers == ["all"] else options.peers
     for name in peers:
         if name not in possible:
             raise InputError(f"--peers of {options.command} are {', '.join(possible)} or all, not {name}.")
@@ -145,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
 def _common(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--n", type=int, nargs="+", default=[10_000], help="numbers of states (default 10000)")
-    add("--peers", nargs="*", default=[], metavar="PEER", help="systems to run beside ours, or all")
+    add("--peers", nargs="*", default=[], metavar="PEER", help="systems to run beside ours, or all that are installed")
     add("--states", type=Path, nargs="+", help="FILE.npy or trace STORE.zarr, several in a row; else a stand-in")
     add("--repeats", type=int, default=3, help="runs of each system; the median counts (default 3)")
     add("--threads", type=int, help="threads and cores of every system (default: all cores)")

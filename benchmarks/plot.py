@@ -1,12 +1,13 @@
-"""Results as a picture: time, memory and quality against the number of states, or recall against time."""
+"""Results as a picture: time, memory and quality along the number of states, or as dots in rows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.results import Row
-from benchmarks.tables import name
+from benchmarks.tables import name, seconds
 from hiddenstate_core.atomic import atomic_path
 from hiddenstate_core.errors import InputError, MissingExtraError
 
@@ -47,6 +48,9 @@ def draw(benchmark: str, rows: list[Row], target: Path) -> None:
     style = {
         "font.family": "sans-serif",
         "font.size": 9,
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
+        "axes.labelsize": 8,
         "svg.hashsalt": "hiddenstate",  # without it the same picture differs from run to run
         "axes.edgecolor": _QUIET,
         "axes.linewidth": 0.6,
@@ -55,7 +59,8 @@ def draw(benchmark: str, rows: list[Row], target: Path) -> None:
         "text.color": _INK,
     }
     with matplotlib.rc_context(style):
-        figure = _scatter(Figure, rows) if benchmark == "neighbors" else _panels(Figure, benchmark, rows)
+        along = benchmark != "neighbors" and len({row["n"] for row in rows}) > 1
+        figure = (_lines if along else _dots)(Figure, benchmark, rows)
         with atomic_path(target) as temporary:
             figure.savefig(
                 temporary,
@@ -65,29 +70,42 @@ def draw(benchmark: str, rows: list[Row], target: Path) -> None:
             )
 
 
-def _panels(make: Any, benchmark: str, rows: list[Row]) -> Any:
-    """Small multiples over the number of states, a line a system."""
+class _Figure(NamedTuple):
+    """One panel: its title, the figure of a row, whether its axis is logarithmic, and how to write a value."""
+
+    title: str
+    value: Callable[[Row], float | None]
+    log: bool
+    text: Callable[[float], str]
+
+
+def _figures(benchmark: str, rows: list[Row]) -> list[_Figure]:
+    time = _Figure("Time, s", lambda row: row["seconds"], True, seconds)
+    memory = _Figure("Peak memory, MB", lambda row: row["peak_megabytes"], True, lambda value: f"{value:,.0f}")
     if benchmark == "tsne":
-        figures = [
-            ("Time, s", lambda row: row["seconds"], True),
-            ("Peak memory, MB", lambda row: row["peak_megabytes"], True),
-            ("KL divergence, nats", lambda row: row["kl_divergence"], False),
-        ]
-    else:
-        sizes = sorted({int(size) for row in rows for size in row["batches"]})
-        figures = [
-            (f"{size:,} states placed, s", lambda row, s=str(size): row["batches"].get(s, {}).get("seconds"), True)
-            for size in sizes
-        ] + [
-            (f"Recall, {sizes[0]:,} placed", lambda row: row["batches"].get(str(sizes[0]), {}).get("recall"), False)
-        ]  # fmt: skip
+        return [time, memory, _Figure("KL divergence, nats", lambda row: row["kl_divergence"], False, "{:.3f}".format)]
+    if benchmark == "neighbors":
+        return [time, memory, _Figure("Recall", lambda row: row["recall"], False, "{:.4f}".format)]
+    sizes = sorted({int(size) for row in rows for size in row["batches"]})
+    figures = [_Figure(f"{size:,} placed, s", _of_batch(size, "seconds"), True, seconds) for size in sizes]
+    return [*figures, _Figure(f"Recall of {sizes[-1]:,}", _of_batch(sizes[-1], "recall"), False, "{:.3f}".format)]
+
+
+def _of_batch(size: int, figure: str) -> Callable[[Row], float | None]:
+    return lambda row: row["batches"].get(str(size), {}).get(figure)
+
+
+def _lines(make: Any, benchmark: str, rows: list[Row]) -> Any:
+    """Small multiples over the number of states, a line a system."""
+    figures = _figures(benchmark, rows)
+    sizes = sorted({row["n"] for row in rows})
     figure = make(figsize=(3.5 * len(figures), 3.1), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12)
     lines: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lambda row: row["n"]):
         lines.setdefault(name(row), []).append(row)
-    several = len({row["n"] for row in rows}) > 1
-    for axes, (title, value, log) in zip(figure.subplots(1, len(figures), squeeze=False)[0], figures, strict=True):
+    panels = zip(figure.subplots(1, len(figures), squeeze=False)[0], figures, strict=True)
+    for at, (axes, (title, value, log, _)) in enumerate(panels):
         ends = []
         for label, points in lines.items():
             places = [(row["n"], value(row)) for row in points if value(row) is not None]
@@ -105,48 +123,66 @@ def _panels(make: Any, benchmark: str, rows: list[Row]) -> Any:
                 clip_on=False,
             )
             ends.append((*places[-1], label, colour, ours))
-        _axes(axes, title, sorted({row["n"] for row in rows}), log, several)
-        _labels(figure, axes, ends)
+        _axes(axes, title, sizes, log)
+        _labels(figure, axes, [end for end in ends if at == 0 or end[0] == sizes[-1]], sizes[-1])
     return figure
 
 
-def _scatter(make: Any, rows: list[Row]) -> Any:
-    """Recall against time, a panel for every number of states."""
+def _dots(make: Any, benchmark: str, rows: list[Row]) -> Any:
+    """A line of text a system and a dot a figure, for what has no axis of states to run along."""
     sizes = sorted({row["n"] for row in rows})
-    figure = make(figsize=(max(4.6, 4.2 * len(sizes)), 3.3), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12)
-    for axes, n in zip(figure.subplots(1, len(sizes), squeeze=False)[0], sizes, strict=True):
-        here = [row for row in rows if row["n"] == n]
-        for system in dict.fromkeys(row["system"] for row in here):
-            points = sorted((row["seconds"], row["recall"]) for row in here if row["system"] == system)
-            axes.plot(
-                *zip(*points, strict=True),
-                color=_COLOURS[system],
-                linestyle="-" if system == "faiss" else "none",
-                linewidth=1,
-                marker="o",
-                markersize=5,
-                clip_on=False,
-            )
-        axes.set_xscale("log")
-        axes.set_title(f"Recall, {n:,} states", loc="left", fontsize=9, color=_INK)
-        axes.set_xlabel("time, s", color=_QUIET)
-        _quiet(axes)
-        _plain_ticks(axes.xaxis)
-        low = min(row["recall"] for row in here)
-        axes.set_ylim(low - 0.15 * max(1 - low, 0.002), 1 + 0.02 * max(1 - low, 0.002))
-        _labels(
-            figure,
-            axes,
-            [
-                (row["seconds"], row["recall"], name(row), _COLOURS[row["system"]], row["system"] == "hiddenstate")
-                for row in here
-            ],
-        )
+    figures = _figures(benchmark, rows)
+    counts = [sum(1 for row in rows if row["n"] == n) for n in sizes]
+    figure = make(figsize=(1.6 + 2.5 * len(figures), 0.3 + sum(0.45 + 0.27 * c for c in counts)), layout="constrained")
+    grid = figure.subplots(len(sizes), len(figures), squeeze=False, height_ratios=[c + 1 for c in counts])
+    for n, line in zip(sizes, grid, strict=True):
+        here = sorted((row for row in rows if row["n"] == n), key=lambda row: figures[0].value(row) or 0.0)
+        for at, (axes, one) in enumerate(zip(line, figures, strict=True)):
+            title = f"{n:,} states: {one.title[0].lower()}{one.title[1:]}" if at == 0 else one.title
+            axes.set_title(title, loc="left", fontsize=9, color=_INK)
+            _row_of_dots(axes, one, here, named=at == 0)
     return figure
 
 
-def _axes(axes: Any, title: str, sizes: list[int], log: bool, several: bool) -> None:
+def _row_of_dots(axes: Any, one: _Figure, rows: list[Row], *, named: bool) -> None:
+    values = [one.value(row) for row in rows]
+    known = [value for value in values if value is not None]
+    if one.log:
+        axes.set_xscale("log")
+    if known:
+        low, high = min(known), max(known)
+        span = max(high / low, 1.5) if one.log else max(high - low, 0.02 * abs(high), 1e-9)
+        if one.log:
+            axes.set_xlim(low / span**0.08, high * span**0.45)  # room for the number beside the last dot
+        else:
+            axes.set_xlim(low - 0.08 * span, high + 0.45 * span)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_yticks(range(len(rows)), [name(row) for row in rows] if named else [""] * len(rows))
+    axes.xaxis.set_visible(False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.grid(axis="y", color=_RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for at, (row, value) in enumerate(zip(rows, values, strict=True)):
+        colour, weight = _COLOURS[row["system"]], "bold" if row["system"] == "hiddenstate" else "normal"
+        if named:
+            axes.get_yticklabels()[at].set(color=colour, fontweight=weight)
+        if value is None:
+            continue
+        axes.plot([value], [at], marker="o", markersize=6, color=colour, clip_on=False)
+        axes.annotate(
+            one.text(value),
+            (value, at),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            fontweight=weight,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
+        )
+
+
+def _axes(axes: Any, title: str, sizes: list[int], log: bool) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
     axes.set_title(title, loc="left", fontsize=9, color=_INK)
@@ -155,13 +191,10 @@ def _axes(axes: Any, title: str, sizes: list[int], log: bool, several: bool) -> 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("states", color=_QUIET)
-    if not several:
-        axes.set_xlim(sizes[0] / 1.3, sizes[0] * 1.3)
     if log:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
-        if high / low < 10:  # so that there are at least two ticks to read
-            axes.set_ylim(low / 1.5, high * 1.5)
+        axes.set_ylim(low / 1.15, high * 1.15)
         _plain_ticks(axes.yaxis)
     else:
         low, high = axes.get_ylim()
@@ -172,11 +205,17 @@ def _axes(axes: Any, title: str, sizes: list[int], log: bool, several: bool) -> 
 
 
 def _plain_ticks(axis: Any) -> None:
-    """Ticks at 1, 2 and 5 in numbers that need no exponent."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    """Few ticks, at round numbers that need no exponent, and the axis long enough to hold two."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 60 else (1.0,)))
+    subs = (1, 10) if high / low > 60 else (1, 2, 5, 10) if high / low > 4 else (1, 1.5, 2, 3, 4, 5, 7, 10)
+    ticks = sorted({sub * 10.0**power for power in range(-4, 9) for sub in subs})
+    inside = [tick for tick in ticks if low <= tick <= high]
+    if len(inside) < 2:
+        inside = [max(t for t in ticks if t <= max(low, ticks[0])), min(t for t in ticks if t >= min(high, ticks[-1]))]
+        axis.axes.set_ylim(min(low, inside[0]), max(high, inside[-1]))
+    axis.set_major_locator(FixedLocator(inside))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axis.set_minor_locator(NullLocator())
 
@@ -188,14 +227,40 @@ def _quiet(axes: Any) -> None:
     axes.set_axisbelow(True)
 
 
-def _labels(figure: Any, axes: Any, ends: list[tuple[Any, ...]]) -> None:
-    """The systems' names beside their last points, moved apart where they would touch."""
+def _labels(figure: Any, axes: Any, ends: list[tuple[Any, ...]], last: int) -> None:
+    """The systems' names: right of the lines that reach the last number of states, above the end of the others.
+
+    A line that ends early stands among others, so it is named in the first panel alone; the rest have its colour.
+    """
     figure.draw_without_rendering()
-    step = 11.0  # points between two lines of text
     scale = 72.0 / figure.dpi
-    ends = sorted(ends, key=lambda end: end[1])
-    at = [float(axes.transData.transform((x, y))[1]) * scale for x, y, *_ in ends]
-    wanted = list(at)
+    right = sorted((end for end in ends if end[0] == last), key=lambda end: end[1])
+    wanted = [float(axes.transData.transform(end[:2])[1]) * scale for end in right]
+    shifts = dict(zip(right, (at - want for at, want in zip(_apart(wanted), wanted, strict=True)), strict=True))
+    first = axes.get_xlim()[0]
+    for end in ends:
+        x, y, label, colour, ours = end
+        beside = end in shifts
+        leftmost = axes.transData.transform((x, y))[0] - axes.transData.transform((first, y))[0] < 40
+        axes.annotate(
+            label,
+            (x, y),
+            xytext=(8, shifts[end]) if beside else (-3 if leftmost else 0, 9),
+            textcoords="offset points",
+            ha="left" if beside or leftmost else "center",
+            va="center",
+            color=colour,
+            fontsize=8,
+            fontweight="bold" if ours else "normal",
+            annotation_clip=False,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.2},
+            zorder=5,
+        )
+
+
+def _apart(places: list[float], step: float = 11.0) -> list[float]:
+    """Ascending places, moved as little as makes them `step` points apart."""
+    at = list(places)
     for _ in range(200):
         moved = False
         for i in range(len(at) - 1):
@@ -205,18 +270,7 @@ def _labels(figure: Any, axes: Any, ends: list[tuple[Any, ...]]) -> None:
                 moved = True
         if not moved:
             break
-    for (x, y, label, colour, ours), place, point in zip(ends, at, wanted, strict=True):
-        axes.annotate(
-            label,
-            (x, y),
-            xytext=(8, place - point),
-            textcoords="offset points",
-            va="center",
-            color=colour,
-            fontsize=8,
-            fontweight="bold" if ours else "normal",
-            annotation_clip=False,
-        )
+    return at
 
 
 def _short(value: float) -> str:

@@ -16,6 +16,7 @@ __all__ = ["KEY", "SCHEMA", "Results", "read"]
 SCHEMA = 1
 #: What two rows must share to be the same measurement.
 KEY = ("system", "variant", "version", "source", "n", "states", "threads", "start", "settings")
+_PLACE = tuple(name for name in KEY if name not in ("version", "source"))
 #: What two machines must share to be the same.
 _MACHINE = ("processor", "cores", "system", "python")
 
@@ -91,8 +92,8 @@ class Results:
         return None
 
     def add(self, row: Row) -> None:
-        """Keep a row in the place of an older one of the same key, and write the file."""
-        self.rows = [old for old in self.rows if _key(old) != _key(row)] + [row]
+        """Keep a row in the place of an older one, be it of another version of the system, and write the file."""
+        self.rows = [old for old in self.rows if _key(old, _PLACE) != _key(row, _PLACE)] + [row]
         self.write()
 
     def write(self) -> None:
@@ -108,5 +109,5 @@ class Results:
             write_text(self.path, json.dumps(told, indent=1) + "\n")
 
 
-def _key(row: Row) -> str:
-    return json.dumps({name: row.get(name) for name in KEY}, sort_keys=True)
+def _key(row: Row, names: tuple[str, ...] = KEY) -> str:
+    return json.dumps({name: row.get(name) for name in names}, sort_keys=True)

@@ -59,18 +59,20 @@ def prepare(sources: Sequence[Path], start: int, stop: int, cache: Path) -> Stat
     shape = (stop - start, widths.pop())
     digest = hashlib.sha256(repr(shape).encode())
     cache.mkdir(parents=True, exist_ok=True)
-    with atomic_path(cache / "states.npy") as temporary:
-        rows = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
-        at = 0
-        for block in _blocks(parts, start, stop):
-            rows[at : at + len(block)] = block
-            digest.update(np.ascontiguousarray(block).tobytes())
-            at += len(block)
-        rows.flush()
-        del rows
+    for block in _blocks(parts, start, stop):
+        digest.update(np.ascontiguousarray(block).tobytes())
     name = digest.hexdigest()[:16]
-    (cache / "states.npy").replace(cache / f"states-{name}.npy")
-    return StatesFile(cache / f"states-{name}.npy", name)
+    path = cache / f"states-{name}.npy"
+    if not path.exists():
+        with atomic_path(path) as temporary:
+            rows = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+            at = 0
+            for block in _blocks(parts, start, stop):
+                rows[at : at + len(block)] = block
+                at += len(block)
+            rows.flush()
+            del rows
+    return StatesFile(path, name)
 
 
 def load(source: Path | None, n: int) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from rich.table import Table
 from benchmarks.results import Row
 from benchmarks.systems import SYSTEMS
 
-__all__ = ["columns", "markdown", "name", "ratios", "show"]
+__all__ = ["columns", "markdown", "name", "ratios", "seconds", "show"]
 
 Column = tuple[str, Callable[[Row], str]]
 
@@ -33,9 +33,9 @@ def columns(benchmark: str, rows: list[Row], *, versions: bool = False) -> list[
         ("system", lambda row: f"{name(row)} {row['version']}" if versions else name(row)),
     ]
     times: list[Column] = [
-        ("seconds", lambda row: _seconds(row["seconds"])),
-        ("least to most", lambda row: " to ".join(_seconds(s) for s in row["seconds_spread"])),
-        ("fit alone", lambda row: _seconds(row["fit_seconds"])),
+        ("seconds", lambda row: seconds(row["seconds"])),
+        ("least to most", _spread),
+        ("fit alone", lambda row: seconds(row["fit_seconds"])),
     ]
     memory: list[Column] = [("peak MB", lambda row: f"{row['peak_megabytes']:,.0f}")]
     if benchmark == "tsne":
@@ -47,8 +47,8 @@ def columns(benchmark: str, rows: list[Row], *, versions: bool = False) -> list[
         own = [("recall", lambda row: f"{row['recall']:.4f}")]
     else:
         times = [
-            ("fit", lambda row: _seconds(row["fit_seconds"])),
-            ("first", lambda row: _seconds(row["first_seconds"])),
+            ("fit", lambda row: seconds(row["fit_seconds"])),
+            ("first", lambda row: seconds(row["first_seconds"])),
         ]
         own = []
         for size in sorted({int(s) for row in rows for s in row.get("batches", {})}):
@@ -90,7 +90,7 @@ def markdown(benchmark: str, rows: list[Row]) -> str:
 
 
 def ratios(benchmark: str, rows: list[Row]) -> list[str]:
-    """hiddenstate beside each peer on the same states, a line each."""
+    """hiddenstate, as it comes, beside each peer on the same states, a line each."""
     rows = [row for row in _ordered(rows) if "error" not in row]
     lines = []
     for peer in rows:
@@ -98,7 +98,8 @@ def ratios(benchmark: str, rows: list[Row]) -> list[str]:
             continue
         for ours in rows:
             shared = ("n", "states", "threads", "start")
-            if ours["system"] == "hiddenstate" and all(ours[k] == peer[k] for k in shared) and _alike(ours, peer):
+            mine = ours["system"] == "hiddenstate" and ours.get("variant") in (None, "auto")
+            if mine and all(ours[k] == peer[k] for k in shared) and _alike(ours, peer):
                 parts = _parts(benchmark, ours, peer)
                 lines.append(f"{peer['n']:,} states, {name(ours)} beside {name(peer)}: {'; '.join(parts)}.")
     return lines
@@ -131,7 +132,7 @@ def _alike(ours: Row, peer: Row) -> bool:
 def _faster(ours: float, peer: float) -> str:
     quick, slow = min(ours, peer), max(ours, peer)
     word = "faster" if ours <= peer else "slower"
-    return f"{slow / quick:.1f} times {word} ({_seconds(ours)} s against {_seconds(peer)} s)"
+    return f"{slow / quick:.1f} times {word} ({seconds(ours)} s against {seconds(peer)} s)"
 
 
 def _ordered(rows: Iterable[Row]) -> list[Row]:
@@ -145,15 +146,19 @@ def _cells(heads: list[Column], row: Row) -> list[str]:
     return [text(row) for _, text in heads]
 
 
+def _spread(row: Row) -> str:
+    return " to ".join(seconds(s) for s in row["seconds_spread"]) if row["repeats"] > 1 else ""
+
+
 def _batch(row: Row, size: str, figure: str) -> str:
     batch: dict[str, Any] | None = row["batches"].get(size)
     if batch is None:
         return ""
-    return f"{_seconds(batch['seconds'])} s" if figure == "seconds" else f"{batch['recall']:.3f}"
+    return f"{seconds(batch['seconds'])} s" if figure == "seconds" else f"{batch['recall']:.3f}"
 
 
-def _seconds(value: float) -> str:
-    """Three figures."""
+def seconds(value: float) -> str:
+    """A time in three figures."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
