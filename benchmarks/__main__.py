@@ -68,6 +68,8 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
     if options.command == "tsne":
         settings["options"] = dict(_option(text) for text in options.options)
         TSNE().set_params(**settings["options"])
+        if taken := settings["options"].keys() & {"perplexity", "n_jobs"}:
+            raise InputError(f"--options cannot set {' and '.join(sorted(taken))}; use --perplexity and --threads.")
     if options.command == "placement":
         settings["batches"] = sorted(set(options.new))
         if min(options.new) < 1:

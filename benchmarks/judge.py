@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -74,10 +75,12 @@ def _affinities(task: Task) -> tuple[Affinities, dict[str, Any]]:
 def _search(x: NDArray[np.float32], k: int, threads: int) -> NeighborGraph:
     if len(x) <= EXACT_STATES:
         return nearest_neighbors(x, k, method="exact", n_jobs=threads)
+    search: Callable[..., NeighborGraph] = nearest_neighbors
+    asked = {"recall": _RECALL} if "recall" in inspect.signature(search).parameters else {}
     try:
-        return nearest_neighbors(x, k, method="partitioned", n_jobs=threads, recall=_RECALL)  # type: ignore[call-arg]
-    except (TypeError, InputError):
-        return nearest_neighbors(x, k, n_jobs=threads)
+        return search(x, k, method="partitioned", n_jobs=threads, **asked)
+    except InputError:  # a version that has not got this search
+        return search(x, k, n_jobs=threads)
 
 
 def _kept(folder: Path) -> tuple[Affinities, dict[str, Any]] | None:

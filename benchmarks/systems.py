@@ -57,7 +57,8 @@ def _hiddenstate_map(x: Array, task: Task) -> tuple[Array, int, dict[str, Any]]:
 
     common: Task = {"perplexity": task["perplexity"], "n_jobs": task["threads"], "random_state": 0}
     if task.get("warm"):
-        choices: list[Task] = [{"method": "exact"}, {"method": "barnes_hut"}, {}, {"neighbors": "partitioned"}]
+        methods: list[Task] = [{"method": name} for name in ("exact", "barnes_hut", "interpolation")]
+        choices: list[Task] = [*methods, {}, {"neighbors": "partitioned"}]
         for choice in choices:
             try:
                 tsne = hs.TSNE(**common, max_iter=60, **choice).fit(x)

@@ -131,8 +131,10 @@ def _alike(ours: Row, peer: Row) -> bool:
 
 def _faster(ours: float, peer: float) -> str:
     quick, slow = min(ours, peer), max(ours, peer)
-    word = "faster" if ours <= peer else "slower"
-    return f"{slow / quick:.1f} times {word} ({seconds(ours)} s against {seconds(peer)} s)"
+    times = f"({seconds(ours)} s against {seconds(peer)} s)"
+    if slow / quick < 1.05:
+        return f"as fast {times}"
+    return f"{slow / quick:.1f} times {'faster' if ours <= peer else 'slower'} {times}"
 
 
 def _ordered(rows: Iterable[Row]) -> list[Row]:

@@ -128,6 +128,7 @@ def test_a_failed_row_is_measured_again_and_a_newer_version_takes_its_place(tmp_
         (["tsne", "--plot", "picture.gif"], "--plot"),
         (["tsne", "--options", "max_iter"], "NAME=VALUE"),
         (["tsne", "--options", "speed=9"], "no option 'speed'"),
+        (["tsne", "--options", "perplexity=9"], "use --perplexity"),
         (["neighbors", "--k", "0"], "--k"),
         (["placement", "--new", "0"], "--new"),
         (["report", "no.json"], "cannot be read"),
