@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -28,7 +29,7 @@ _GRAIN = 256
 _BLOCK = 1 << 20
 INT32_POINTS = 2**31 - 1
 #: Entries of a bucket on average, and of a round of buckets at most, while a matrix is made symmetric.
-_BUCKET_ENTRIES, _ROUND_ENTRIES = 1 << 20, 48_000_000
+_BUCKET_ENTRIES, _ROUND_ENTRIES = 1 << 17, 48_000_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -215,7 +216,8 @@ def _symmetrise_graph(
     n, k = indices.shape
 
     def sorted_rows(first: int, last: int) -> NDArray[np.int64]:
-        packed = (indices[first:last] << 32) | conditional[first:last].view(np.uint32)
+        packed = indices[first:last] << 32
+        packed |= conditional[first:last].view(np.uint32)
         packed.sort(axis=1)
         return packed.reshape(-1)
 
@@ -263,29 +265,29 @@ def symmetrise(
     starts = offsets[rows] + before
     lengths, written = np.zeros(n, np.int64), np.zeros(buckets, np.int64)
     result, values = np.empty(2 * entries, np.int32), np.empty(2 * entries, np.float32)
-    first = 0
-    while first < buckets:
-        last = max(first + 1, int(np.searchsorted(before, before[first] + _ROUND_ENTRIES, "right")) - 1)
-        size = int(before[last] - before[first])
-        targets, packed = np.empty(size, np.int32), np.empty(size, np.int64)
+    bounds = [0]
+    while bounds[-1] < buckets:
+        room = before[bounds[-1]] + _ROUND_ENTRIES
+        bounds.append(max(bounds[-1] + 1, int(np.searchsorted(before, room, "right")) - 1))
+    largest = int(np.diff(before[bounds]).max())
+    targets, packed = np.empty(largest, np.int32), np.empty(largest, np.int64)
+
+    def merge(start: int, stop: int, base: int) -> None:
+        for bucket in range(base + start, base + stop):
+            own = slice(int(rows[bucket]), int(rows[bucket + 1]))
+            back = slice(int(before[bucket] - before[base]), int(before[bucket + 1] - before[base]))
+            room = slice(int(starts[bucket]), int(starts[bucket + 1]))
+            written[bucket] = merge_bucket(
+                offsets[own.start : own.stop + 1], sorted_rows(own.start, own.stop), targets[back], packed[back],
+                scale, lengths[own], result[room], values[room],
+            )  # fmt: skip
+
+    for first, last in itertools.pairwise(bounds):
         places = np.cumsum(counts, axis=0) - counts + before[:-1] - before[first]
         workers.run(
             fill_buckets, n, grain, grain, offsets, columns, weights, shift, first, last, places, targets, packed
         )  # fmt: skip
-
-        def merge(start: int, stop: int, base: int, targets: NDArray[np.int32], packed: NDArray[np.int64]) -> None:
-            for bucket in range(base + start, base + stop):
-                own = slice(int(rows[bucket]), int(rows[bucket + 1]))
-                back = slice(int(before[bucket] - before[base]), int(before[bucket + 1] - before[base]))
-                room = slice(int(starts[bucket]), int(starts[bucket + 1]))
-                written[bucket] = merge_bucket(
-                    offsets[own.start : own.stop + 1], sorted_rows(own.start, own.stop), targets[back], packed[back],
-                    scale, lengths[own], result[room], values[room],
-                )  # fmt: skip
-
-        workers.run(merge, last - first, 1, first, targets, packed)
-        del targets, packed
-        first = last
+        workers.run(merge, last - first, 1, first)
     return _close_up(lengths, starts, written, result, values)
 
 
