@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -166,4 +167,6 @@ def _common(command: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with it ignored
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no run outlives its parent
     sys.exit(main())
