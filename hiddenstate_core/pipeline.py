@@ -43,7 +43,7 @@ class ProjectionOptions(Options):
     perplexity: float = 30.0
     layer: int = -1
     seed: int = 0
-    iterations: int = 1000
+    iterations: int = 750
 
     def __post_init__(self) -> None:
         if self.method not in ("tsne", "pca"):
@@ -114,13 +114,12 @@ def project(
 def _embed(states: Any, options: ProjectionOptions, progress: bool) -> Any:
     from hiddenstate_core.projection import TSNE, pca
 
-    values = np.asarray(states, np.float32)
     if options.method == "pca":
-        return pca(values)
+        return pca(states)
     tsne = TSNE(
         perplexity=options.perplexity, max_iter=options.iterations, random_state=options.seed, verbose=int(progress)
     )
-    return tsne.fit(values)
+    return tsne.fit(states)
 
 
 def run_demo(name: str, out: Path, *, say: Say, progress: bool = True, seed: int | None = None) -> Trace:

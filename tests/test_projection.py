@@ -238,9 +238,18 @@ def test_bad_options(bad: dict[str, float]) -> None:
 
 
 def test_options_round_trip() -> None:
-    options = OptimizerOptions(max_iter=7, learning_rate=3.0)
+    options = OptimizerOptions(max_iter=7, learning_rate=3.5)
     assert OptimizerOptions.from_json(options.to_json()) == options
-    assert (OptimizerOptions().rate(120_000), OptimizerOptions().rate(100)) == (10_000.0, 200.0)
+
+
+def test_the_schedule() -> None:
+    options = OptimizerOptions(max_iter=750, late_exaggeration=4)
+    told = [options.phase(i, 1200) for i in (0, 249, 250, 499, 500, 749)]
+    assert [p.exaggeration for p in told] == [12, 12, 1, 1, 4, 4]
+    assert [p.rate for p in told] == [200, 200, 1200, 1200, 300, 300]
+    assert [p.momentum for p in told] == [0.5, 0.5, 0.8, 0.8, 0.8, 0.8]
+    assert OptimizerOptions(learning_rate=7.0).phase(0, 10**6).rate == 7
+    assert OptimizerOptions(max_iter=300, late_exaggeration=4).phase(100, 100).exaggeration == 12
 
 
 def test_start_must_fit() -> None:

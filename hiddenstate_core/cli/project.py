@@ -19,7 +19,7 @@ def command(
     perplexity: Annotated[float, typer.Option(help="Effective number of neighbours (t-SNE).")] = 30.0,
     layer: Annotated[int, typer.Option(help="Whose hidden states; -1 is the last layer.")] = -1,
     seed: Annotated[int, typer.Option(help="Seed of whatever is random.", min=0, max=2**32 - 1)] = 0,
-    iterations: Annotated[int, typer.Option(help="Steps of the optimiser (t-SNE).", min=1)] = 1000,
+    iterations: Annotated[int, typer.Option(help="Steps of the optimiser (t-SNE).", min=1)] = 750,
 ) -> None:
     """Project the hidden states by t-SNE or PCA and store the map in the trace.
 

@@ -1,10 +1,19 @@
 """Maps of the states in the plane: t-SNE and principal components."""
 
-from hiddenstate_core.projection.affinities import Affinities, perplexity_affinities
+from hiddenstate_core.projection.affinities import (
+    Affinities,
+    multiscale_affinities,
+    perplexity_affinities,
+    uniform_affinities,
+)
+from hiddenstate_core.projection.barnes_hut import BarnesHut
+from hiddenstate_core.projection.checkpoint import Checkpoint
 from hiddenstate_core.projection.embedding import Embedding, pca
-from hiddenstate_core.projection.gradients import BarnesHut, Exact, Repulsion, gradient, kl_divergence
+from hiddenstate_core.projection.gradients import Exact, Repulsion, gradient, kl_divergence
 from hiddenstate_core.projection.initialization import initial_positions, principal_components
+from hiddenstate_core.projection.interpolation import Interpolation
 from hiddenstate_core.projection.optimizer import Callback, OptimizerOptions, Progress, optimize
+from hiddenstate_core.projection.precomputed import precomputed_affinities
 from hiddenstate_core.projection.tsne import TSNE
 
 __all__ = [
@@ -12,16 +21,21 @@ __all__ = [
     "Affinities",
     "BarnesHut",
     "Callback",
+    "Checkpoint",
     "Embedding",
     "Exact",
+    "Interpolation",
     "OptimizerOptions",
     "Progress",
     "Repulsion",
     "gradient",
     "initial_positions",
     "kl_divergence",
+    "multiscale_affinities",
     "optimize",
     "pca",
     "perplexity_affinities",
+    "precomputed_affinities",
     "principal_components",
+    "uniform_affinities",
 ]

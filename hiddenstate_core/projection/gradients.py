@@ -1,4 +1,4 @@
-"""The repulsive part of the t-SNE gradient, exact or by Barnes-Hut, and the divergence that t-SNE lowers."""
+"""The t-SNE gradient: attraction, the exact repulsion, and the divergence that it lowers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.errors import InputError
-from hiddenstate_core.kernels.quadtree import build_tree, group_repulsion, morton_order
 from hiddenstate_core.kernels.tsne import attraction, divergence_terms, exact_repulsion
 from hiddenstate_core.kernels.workers import Workers
 from hiddenstate_core.projection.affinities import Affinities
 
-__all__ = ["BarnesHut", "Exact", "Repulsion", "attractive_force", "divergence", "gradient", "kl_divergence"]
+__all__ = ["Exact", "Repulsion", "Rows", "attractive_force", "divergence", "gradient", "kl_divergence"]
 
-_GRAIN, _GROUPS = 512, 32
+_GRAIN, _ROWS = 512, 1024
 
 
 class Repulsion(Protocol):
@@ -58,46 +57,37 @@ class Exact:
         return force, float(mass.sum())
 
 
-@dataclasses.dataclass(frozen=True)
-class BarnesHut:
-    """Far cells of a quadtree as single points (van der Maaten 2014, section 4.2): O(n log n), two dimensions.
+class Rows(Protocol):
+    """Sparse affinities, or the same with their points renamed."""
 
-    Parameters
-    ----------
-    angle : float
-        0 to 1: a cell counts as one point where its side is less than `angle` times its distance. 0 is exact.
-    """
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each row begins."""
+        ...
 
-    angle: float = 0.5
+    @property
+    def columns(self) -> NDArray[np.int32]:
+        """Points of each row."""
+        ...
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.angle <= 1:
-            raise InputError(f"The angle of Barnes-Hut must lie in 0..1, not {self.angle}.")
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """Their p_ij."""
+        ...
 
-    def __call__(self, positions: NDArray[np.float32], workers: Workers) -> tuple[NDArray[np.float32], float]:
-        """See `Repulsion`."""
-        n, dims = positions.shape
-        if dims != 2:
-            raise InputError(f"Barnes-Hut works in 2 dimensions, not {dims}; use method='exact'.")
-        low = positions.min(axis=0).astype(np.float64)
-        width = float((positions.max(axis=0) - low).max()) * (1 + 1e-6) or 1.0
-        codes, order = morton_order(positions, low, width)
-        cells, links = np.empty((2 * n, 4), np.float32), np.empty((2 * n, 3), np.int32)
-        groups, points = np.empty((n, 2), np.int32), np.empty((2, n), np.float32)
-        count, size = build_tree(codes, order, positions, width, float(self.angle), cells, links, groups, points)
-        force = np.empty_like(positions)
-        mass = np.empty(n)
-        workers.run(group_repulsion, size, _GROUPS, count, cells, links, groups, points, order, force, mass)
-        return force, float(mass.sum())
+    @property
+    def negative_entropy(self) -> float:
+        """``sum p_ij log p_ij``, in nats."""
+        ...
 
 
 def attractive_force(
-    affinities: Affinities, positions: NDArray[np.float32], workers: Workers
+    affinities: Rows, positions: NDArray[np.float32], workers: Workers
 ) -> NDArray[np.float32]:  # fmt: skip
     """``sum_j p_ij w_ij (y_i - y_j)``, (n, dims) float32; O(nnz)."""
     force = np.empty_like(positions)
     a = affinities
-    workers.run(attraction, a.n, _GRAIN, positions, a.offsets, a.columns, a.values, force)
+    workers.run(attraction, len(positions), _ROWS, positions, a.offsets, a.columns, a.values, force)
     return force
 
 
@@ -145,12 +135,12 @@ def kl_divergence(
 
 
 def divergence(
-    affinities: Affinities, positions: NDArray[np.float32], normalization: float | None, workers: Workers
+    affinities: Rows, positions: NDArray[np.float32], normalization: float | None, workers: Workers
 ) -> float:
     """As `kl_divergence`, on threads that are there already and positions that need no check."""
     if normalization is None:
         normalization = Exact()(positions, workers)[1]
-    terms = np.empty(affinities.n)
+    terms = np.empty(len(positions))
     a = affinities
-    workers.run(divergence_terms, a.n, _GRAIN, positions, a.offsets, a.columns, a.values, terms)
+    workers.run(divergence_terms, len(positions), _ROWS, positions, a.offsets, a.columns, a.values, terms)
     return float(a.negative_entropy + terms.sum() + math.log(normalization))

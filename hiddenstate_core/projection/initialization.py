@@ -60,7 +60,7 @@ def principal_components(states: States, n_components: int) -> NDArray[np.float6
     return positions * states.scale
 
 
-def initial_positions(init: Any, states: States, n_components: int, seed: int) -> NDArray[np.float32]:
+def initial_positions(init: Any, states: States | int, n_components: int, seed: int) -> NDArray[np.float32]:
     """The map before the first step.
 
     Parameters
@@ -69,8 +69,8 @@ def initial_positions(init: Any, states: States, n_components: int, seed: int) -
         Principal components scaled to a standard deviation of 1e-4 along the first axis (Kobak & Berens 2019), with
         noise a hundred times smaller so that equal states can part; Gaussian noise of standard deviation 1e-4; or
         places, used as they are.
-    states : States
-        The n points to place.
+    states : States or int
+        The n points to place, or how many where they are not known (then there are no principal components).
     n_components : int
         Dimensions of the map.
     seed : int
@@ -83,14 +83,17 @@ def initial_positions(init: Any, states: States, n_components: int, seed: int) -
     Raises
     ------
     InputError
-        An unknown name, or an array of another shape or with values that are not finite.
+        An unknown name, principal components of unknown states, or an array of another shape or with values that are
+        not finite.
     """
-    n = len(states)
+    n = states if isinstance(states, int) else len(states)
     noise = np.random.default_rng(seed).standard_normal((n, n_components))
     if isinstance(init, str):
         if init == "random":
             return np.asarray(_SPREAD * noise, np.float32)
-        if init == "pca":
+        if init == "pca" and isinstance(states, int):
+            raise InputError("A graph or affinities have no principal components; use init='random' or an array.")
+        if init == "pca" and not isinstance(states, int):
             positions = principal_components(states, n_components)
             spread = float(positions[:, 0].std())
             positions *= _SPREAD / spread if spread > 0 else 0.0

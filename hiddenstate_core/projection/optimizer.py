@@ -1,4 +1,4 @@
-"""Gradient descent of t-SNE: early exaggeration, momentum, gains, centring."""
+"""Gradient descent of t-SNE: its schedule, what it tells, when it stops."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.errors import InputError
-from hiddenstate_core.kernels.tsne import step
 from hiddenstate_core.kernels.workers import Workers
 from hiddenstate_core.options import Options
 from hiddenstate_core.progress import progress_bar
 from hiddenstate_core.projection.affinities import Affinities
-from hiddenstate_core.projection.gradients import Repulsion, attractive_force, divergence
+from hiddenstate_core.projection.checkpoint import Checkpoint
+from hiddenstate_core.projection.descent import CHECK, Descent, Phase
+from hiddenstate_core.projection.gradients import Repulsion
 
 __all__ = ["Callback", "OptimizerOptions", "Progress", "optimize"]
 
-_GRAIN = 4096
-#: Iterations between two looks at the divergence.
-_CHECK = 50
-#: Spreads of a map: too small to be kept, that of the start, and that from which a small gradient means an optimum.
-_SMALLEST, _FIRST, _SETTLED = 1e-6, 1e-4, 1e-2
+#: Standard deviation of a map from which a small gradient means an optimum.
+_SETTLED = 1e-2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +36,16 @@ class OptimizerOptions(Options):
         Factor on all affinities during the first `early_iterations` (van der Maaten & Hinton 2008, section 3.4).
     early_iterations : int
         How many iterations are exaggerated.
+    late_exaggeration : float
+        Factor during the last `late_iterations`; above 1 it draws clusters together (Kobak & Berens 2019, after
+        Linderman & Steinerberger 2019).
+    late_iterations : int
+        How many iterations at the end those are.
     learning_rate : float or None
-        Step length in units of dC/dy / 4, as in the authors' program; None for ``max(n / early_exaggeration, 200)``
-        (Belkina et al. 2019).
+        Step length in units of dC/dy / 4, as in the authors' program; None for ``n / exaggeration``, at least 200, with
+        the factor in force (Belkina et al. 2019).
     early_momentum, momentum : float
-        Share of the last step kept, during and after the exaggerated part.
+        Share of the last step kept, during and after the early part.
     longest_step : float
         No point moves further than this in one iteration.
     patience : int or None
@@ -51,9 +54,11 @@ class OptimizerOptions(Options):
         Stop when the norm of the whole gradient is below this (and the map has left its start).
     """
 
-    max_iter: int = 1000
+    max_iter: int = 750
     early_exaggeration: float = 12.0
     early_iterations: int = 250
+    late_exaggeration: float = 1.0
+    late_iterations: int = 250
     learning_rate: float | None = None
     early_momentum: float = 0.5
     momentum: float = 0.8
@@ -62,18 +67,33 @@ class OptimizerOptions(Options):
     min_gradient: float = 1e-7
 
     def __post_init__(self) -> None:
-        if self.max_iter < 0 or self.early_iterations < 0:
-            raise InputError("max_iter and early_iterations must not be negative.")
-        if not (self.early_exaggeration >= 1 and math.isfinite(self.early_exaggeration)):
-            raise InputError(f"early_exaggeration must be at least 1, not {self.early_exaggeration:g}.")
+        for name in ("max_iter", "early_iterations", "late_iterations"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must not be negative; it is {getattr(self, name)}.")
+        for name in ("early_exaggeration", "late_exaggeration"):
+            if not (getattr(self, name) >= 1 and math.isfinite(getattr(self, name))):
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name):g}.")
         if self.learning_rate is not None and not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
             raise InputError(f"learning_rate must be above 0 or 'auto', not {self.learning_rate:g}.")
+        for name in ("early_momentum", "momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} must lie in 0..1, 1 excluded; it is {getattr(self, name):g}.")
+        if not self.longest_step > 0:
+            raise InputError(f"longest_step must be above 0, not {self.longest_step:g}.")
         if self.patience is not None and self.patience < 1:
             raise InputError(f"n_iter_without_progress must be at least 1, or None, not {self.patience}.")
 
-    def rate(self, n: int) -> float:
-        """Learning rate for n points."""
-        return max(n / self.early_exaggeration, 200.0) if self.learning_rate is None else self.learning_rate
+    def phase(self, iteration: int, n: int) -> Phase:
+        """What is in force in an iteration (counted from 0) of a map of n points."""
+        early = iteration < self.early_iterations
+        late = not early and iteration >= self.max_iter - self.late_iterations
+        exaggeration = self.early_exaggeration if early else self.late_exaggeration if late else 1.0
+        return Phase(
+            exaggeration=exaggeration,
+            rate=max(n / exaggeration, 200.0) if self.learning_rate is None else self.learning_rate,
+            momentum=self.early_momentum if early else self.momentum,
+            longest_step=self.longest_step,
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,6 +129,7 @@ def optimize(
     options: OptimizerOptions | None = None,
     *,
     callback: Callback | None = None,
+    checkpoint: Checkpoint | None = None,
     n_jobs: int | None = None,
     progress: bool = False,
 ) -> Progress:
@@ -126,6 +147,8 @@ def optimize(
         None for the defaults.
     callback : Callback or None
         Told how it goes every 50 iterations.
+    checkpoint : Checkpoint or None
+        Where the run is saved from time to time, and from where it goes on if it was saved there before.
     n_jobs : int or None
         Threads; see `Workers`.
     progress : bool
@@ -134,98 +157,58 @@ def optimize(
     Returns
     -------
     Progress
-        The final map. Ctrl-C ends the optimisation and gives the map so far. The same bytes for any number of threads.
+        The final map. Ctrl-C ends the optimisation and gives the map so far. The same bytes for any number of threads,
+        and for a run that was cut off and resumed.
+
+    Raises
+    ------
+    InputError
+        A start of another shape than the affinities need, or a checkpoint of another run.
     """
     options = options or OptimizerOptions()
     if start.ndim != 2 or len(start) != affinities.n:
         raise InputError(f"The start must place {affinities.n} points; its shape is {start.shape}.")
-    descent = _Descent(affinities, np.array(start, np.float32, order="C"), repulsion, options)
+    descent = Descent(affinities, np.array(start, np.float32, order="C"), repulsion)
+    if checkpoint is not None:
+        checkpoint.begin(descent, options)
     total = options.max_iter
     with Workers(n_jobs) as workers, progress_bar("t-SNE", total, show=progress) as advance:
         note: str | None = None
-        best, best_iteration = math.inf, 0
         interrupted = False
+        advance(descent.iteration)
         try:
             while descent.iteration < total:
-                norm = descent.advance(workers)
+                descent.advance(options.phase(descent.iteration, affinities.n), workers)
                 done = descent.iteration
-                exaggerated = done <= options.early_iterations
-                if done % _CHECK == 0 or done == total:
+                if done % CHECK == 0 or done == total:
                     spread = descent.unfold()
-                    told = Progress(done, descent.divergence(workers), descent.positions.copy())
-                    note = f"KL {told.kl_divergence:.3f}"
-                    if callback is not None and callback(told):
+                    told = None
+                    if callback is not None or progress or (options.patience or total) < total:
+                        told = Progress(done, descent.divergence(workers), descent.places(workers))
+                        note = f"KL {told.kl_divergence:.3f}"
+                    if checkpoint is not None:
+                        checkpoint.save(descent, final=done == total)
+                    if told is not None and callback is not None and callback(told):
                         interrupted = True
                         break
-                    if told.kl_divergence < best or exaggerated:
-                        best, best_iteration = told.kl_divergence, done
-                    elif options.patience is not None and done - best_iteration >= options.patience:
-                        break
-                    if not exaggerated and spread > _SETTLED and norm < options.min_gradient:
+                    if _settled(descent, options, told, spread):
                         break
                 advance(1, note=note)
         except KeyboardInterrupt:
             interrupted = True
-        return Progress(descent.iteration, descent.divergence(workers), descent.positions, interrupted)
+        if checkpoint is not None and descent.iteration < total:
+            checkpoint.save(descent, final=True)
+        return Progress(descent.iteration, descent.divergence(workers), descent.places(workers), interrupted)
 
 
-class _Descent:
-    """State of one optimisation."""
-
-    def __init__(
-        self, affinities: Affinities, positions: NDArray[np.float32], repulsion: Repulsion, options: OptimizerOptions
-    ) -> None:
-        self.affinities, self.positions, self.repulsion, self.options = affinities, positions, repulsion, options
-        self.iteration = 0
-        self.normalization = 1.0
-        self._velocity = np.zeros_like(positions)
-        self._gains = np.ones_like(positions)
-        self._norms = np.empty(len(positions))
-
-    def advance(self, workers: Workers) -> float:
-        """One iteration; returns the norm of the gradient dC/dy."""
-        o = self.options
-        early = self.iteration < o.early_iterations
-        attract = attractive_force(self.affinities, self.positions, workers)
-        repel, self.normalization = self.repulsion(self.positions, workers)
-        settings = np.array(
-            [
-                o.early_exaggeration if early else 1.0,
-                1.0 / max(self.normalization, np.finfo(np.float64).tiny),
-                o.rate(len(self.positions)),
-                o.early_momentum if early else o.momentum,
-                o.longest_step,
-            ]
-        )
-        workers.run(
-            step,
-            len(self.positions),
-            _GRAIN,
-            self.positions,
-            self._velocity,
-            self._gains,
-            attract,
-            repel,
-            settings,
-            self._norms,
-        )
-        self.positions -= self.positions.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self.iteration += 1
-        return 4.0 * math.sqrt(float(self._norms.sum()))
-
-    def unfold(self) -> float:
-        """Standard deviation of the widest axis, after a map that shrank to nothing was blown up to its first size.
-
-        Exaggerated attraction contracts states that form one cloud. So small a map obeys a linear law (every w_ij is
-        1), so its scale carries no information, while float32 would lose its shape.
-        """
-        spread = float(self.positions.std(axis=0, dtype=np.float64).max())
-        if 0 < spread < _SMALLEST:
-            factor = np.float32(_FIRST / spread)
-            self.positions *= factor
-            self._velocity *= factor
-        return spread
-
-    def divergence(self, workers: Workers) -> float:
-        """KL(P || Q) with the last Z (of the positions before the last step)."""
-        return divergence(self.affinities, self.positions, max(self.normalization, 1e-300), workers)
+def _settled(descent: Descent, options: OptimizerOptions, told: Progress | None, spread: float) -> bool:
+    """Whether it is time to stop: the divergence no longer falls, or the gradient is nearly nothing."""
+    done = descent.iteration
+    if done <= options.early_iterations:
+        return False
+    if told is not None and options.patience is not None:
+        if told.kl_divergence < descent.best:
+            descent.best, descent.best_iteration = told.kl_divergence, done
+        elif done - max(descent.best_iteration, options.early_iterations) >= options.patience:
+            return True
+    return spread > _SETTLED and descent.norm < options.min_gradient

@@ -1,0 +1,141 @@
+"""Kernels of the interpolated repulsion: charges spread over a regular grid, and fields read back from it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiddenstate_core.kernels.jit import kernel
+
+__all__ = ["MARGIN", "NODES", "gather_field", "spread_charges", "sum_tiles"]
+
+#: Nodes along each axis that share out a point: those of a cubic spline, two on either side.
+NODES = 4
+#: Nodes that the grid has before the first cell with a point.
+MARGIN = 1
+
+
+@kernel(inline=True)
+def _weights(u: np.float32, out: NDArray[np.float32]) -> None:
+    """Cubic B-splines of the nodes -1, 0, 1, 2 at `u` in [0, 1); they sum to 1."""
+    one, three, sixth = np.float32(1), np.float32(3), np.float32(1 / 6)
+    v = one - u
+    out[0] = v * v * v * sixth
+    out[3] = u * u * u * sixth
+    out[1] = (u * u * (three * u - np.float32(6)) + np.float32(4)) * sixth
+    out[2] = (v * v * (three * v - np.float32(6)) + np.float32(4)) * sixth
+
+
+@kernel()
+def spread_charges(
+    start: int,
+    stop: int,
+    size: int,
+    positions: NDArray[np.float32],
+    frame: NDArray[np.float64],
+    boxes: NDArray[np.int64],
+    tiles: NDArray[np.float64],
+) -> None:
+    """Spread a charge of 1 from each point over the 16 nodes around it; a tile for each block of points.
+
+    Parameters
+    ----------
+    start, stop : int
+        Blocks of points to work on.
+    size : int
+        Points in a block.
+    positions : (n, 2) float32
+        Points; each lies inside the grid.
+    frame : (3,) float64
+        Place of the node (`MARGIN`, `MARGIN`), and the nodes in a unit of length.
+    boxes : (blocks, 5) int64
+        First row and column, rows and columns of each block's tile, and where it begins in `tiles`.
+    tiles : (nodes) float64
+        Receives the charges, tile by tile. A sum of many charges of one node needs the length of float64.
+    """
+    n = positions.shape[0]
+    low_x, low_y, scale = np.float32(frame[0]), np.float32(frame[1]), np.float32(frame[2])
+    wx, wy = np.empty(NODES, np.float32), np.empty(NODES, np.float32)
+    for b in range(start, stop):
+        first, last = b * size, min((b + 1) * size, n)
+        row, column, rows, columns, begin = boxes[b]
+        tile = tiles[begin : begin + rows * columns]
+        tile[:] = 0.0
+        for i in range(first, last):
+            x, y = (positions[i, 0] - low_x) * scale, (positions[i, 1] - low_y) * scale
+            c, r = int(x), int(y)
+            _weights(x - np.float32(c), wx)
+            _weights(y - np.float32(r), wy)
+            at = (r - row) * columns + c - column
+            for a in range(NODES):
+                for e in range(NODES):
+                    tile[at + e] += wy[a] * wx[e]
+                at += columns
+
+
+@kernel()
+def sum_tiles(
+    start: int, stop: int, boxes: NDArray[np.int64], tiles: NDArray[np.float64], grid: NDArray[np.float32]
+) -> None:
+    """Add up the tiles of `spread_charges`, in their order, into rows `start` to `stop` of the grid of charges."""
+    line = np.empty(grid.shape[1])
+    for r in range(start, stop):
+        line[:] = 0.0
+        for b in range(boxes.shape[0]):
+            row, column, rows, columns, begin = boxes[b]
+            if row <= r < row + rows:
+                at = begin + (r - row) * columns
+                for c in range(np.uint64(columns)):
+                    line[column + c] += tiles[at + c]
+        for c in range(grid.shape[1]):
+            grid[r, c] = line[c]
+
+
+@kernel(fast=True)
+def gather_field(
+    start: int,
+    stop: int,
+    positions: NDArray[np.float32],
+    frame: NDArray[np.float64],
+    fields: NDArray[np.float32],
+    force: NDArray[np.float32],
+    mass: NDArray[np.float64],
+) -> None:
+    """Read potential and force at points `start` to `stop`, interpolated from the nodes around each.
+
+    Parameters
+    ----------
+    start, stop : int
+        Points to work on.
+    positions, frame
+        As for `spread_charges`.
+    fields : (rows, columns, 4) float32
+        Potential, force along x, force along y, and nothing, at each node.
+    force : (n, 2) float32
+        Receives ``sum_j w_ij^2 (y_i - y_j)``.
+    mass : (n,) float64
+        Receives ``sum_{j != i} w_ij``; what the point itself contributes, 1, is taken off.
+    """
+    low_x, low_y, scale = np.float32(frame[0]), np.float32(frame[1]), np.float32(frame[2])
+    columns = np.int64(fields.shape[1])
+    nodes = fields.reshape(-1)
+    wx, wy = np.empty(NODES, np.float32), np.empty(NODES, np.float32)
+    total = np.empty(4, np.float32)
+    for i in range(start, stop):
+        x, y = (positions[i, 0] - low_x) * scale, (positions[i, 1] - low_y) * scale
+        c, r = np.int64(x), np.int64(y)
+        _weights(x - np.float32(c), wx)
+        _weights(y - np.float32(r), wy)
+        at = 4 * (r * columns + c)
+        for k in range(4):
+            total[k] = np.float32(0)
+        for a in range(NODES):
+            line = nodes[at : at + 4 * NODES]
+            for e in range(NODES):
+                w = wy[a] * wx[e]
+                for k in range(4):
+                    total[k] += w * line[4 * e + k]
+            at += 4 * columns
+        mass[i] = total[0] - 1.0
+        force[i, 0] = total[1]
+        force[i, 1] = total[2]

@@ -1,0 +1,202 @@
+"""The repulsion by polynomial interpolation on a grid and fast Fourier transforms: O(n + m log m) for m grid nodes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiddenstate_core.errors import InputError
+from hiddenstate_core.kernels.interpolation import NODES, gather_field, spread_charges, sum_tiles
+from hiddenstate_core.kernels.order import block_bounds
+from hiddenstate_core.kernels.workers import Workers
+
+__all__ = ["Field", "Interpolation"]
+
+#: Points that share a tile of the grid, at least; tiles, at most; points and rows that a thread takes at a time.
+_TILE, _TILES, _GRAIN, _ROWS = 1 << 14, 64, 4096, 32
+#: Steps in which the spacing shrinks with a small map, so that transforms of the kernels can be kept.
+_STEP = 2.0**0.25
+
+#: Nodes kept between the farthest pair of points and the seam of the periodic grid, whose ripples fade as 0.27^nodes.
+_GUARD = 16
+
+Array = NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Interpolation:
+    """Charges on a regular grid, convolved with the kernels by FFT (Linderman et al. 2019): two dimensions.
+
+    Parameters
+    ----------
+    spacing : float
+        Distance of neighbouring nodes, in units of the map.
+    intervals : int
+        The spacing is smaller in a small map, so that its longer side has at least so many.
+    most_nodes : int
+        The spacing is larger in a map so wide that a side would have more nodes than this.
+
+    Notes
+    -----
+    Each point is shared out among the 4 x 4 nodes around it by cubic B-splines, and a field is read back with the same
+    weights. What both take from each frequency is given back by the transforms of the kernels, so that a field is the
+    cubic spline through its exact values at the nodes (as in the smooth particle-mesh Ewald method, Essmann et al.
+    1995): its error falls with the fourth power of the spacing, and is smaller than that of the paper's piecewise
+    polynomials of as many nodes. Unlike in the paper, the force is a convolution of the points' density itself with
+    ``x / (1 + r^2)^2``, so one forward and three inverse transforms are enough, where the charges 1, x and y take
+    seven. The transforms of the kernels, real for the even one and imaginary for the two odd ones, are kept while the
+    size of the grid stays the same.
+    """
+
+    spacing: float = 0.4
+    intervals: int = 64
+    most_nodes: int = 4096
+    _plans: dict[tuple[int, int, float], _Plan] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        if not (self.spacing > 0 and math.isfinite(self.spacing)):
+            raise InputError(f"The spacing of the grid must be above 0, not {self.spacing:g}.")
+        if self.intervals < 1 or self.most_nodes < 16:
+            raise InputError("The grid needs at least 1 interval and room for 16 nodes.")
+
+    def __call__(self, positions: Array, workers: Workers) -> tuple[Array, float]:
+        """See `Repulsion`."""
+        field = self.field(positions, workers)
+        force = np.empty_like(positions)
+        mass = np.empty(len(positions))
+        workers.run(gather_field, len(positions), _GRAIN, positions, field.frame, field.values, force, mass)
+        return force, max(float(mass.sum()), np.finfo(np.float64).tiny)
+
+    def field(self, positions: Array, workers: Workers) -> Field:
+        """Potential and force of all points, at every node of a grid around them.
+
+        Parameters
+        ----------
+        positions : (n, 2) float32, C order
+            The map.
+        workers : Workers
+            Threads to use; the result does not depend on their number.
+
+        Raises
+        ------
+        InputError
+            The map does not have two dimensions.
+        """
+        n, dims = positions.shape
+        if dims != 2:
+            raise InputError(f"Interpolation works in 2 dimensions, not {dims}; use method='barnes_hut' or 'exact'.")
+        size = max(_TILE, -(-n // _TILES))
+        blocks = -(-n // size)
+        bounds = np.empty((blocks, 4), np.float32)
+        workers.run(block_bounds, blocks, 1, size, positions, bounds)
+        low, high = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
+        spacing = self.step(high.astype(np.float64) - low)
+        frame = np.array([low[0], low[1], 1.0 / spacing])
+        boxes = np.zeros((blocks, 5), np.int64)
+        # in float32 and in this order, as the kernels have it
+        scaled = ((bounds - np.tile(low, 2)) * np.float32(frame[2])).astype(np.int64)
+        boxes[:, 0], boxes[:, 1] = scaled[:, 1], scaled[:, 0]
+        boxes[:, 2], boxes[:, 3] = scaled[:, 3] - scaled[:, 1] + NODES, scaled[:, 2] - scaled[:, 0] + NODES
+        rows, columns = (int((boxes[:, c] + boxes[:, 2 + c]).max()) for c in range(2))
+        areas = boxes[:, 2] * boxes[:, 3]
+        boxes[1:, 4] = np.cumsum(areas)[:-1]
+        tiles = np.empty(int(areas.sum()))
+        workers.run(spread_charges, blocks, 1, size, positions, frame, boxes, tiles)
+        charges = np.empty((rows, columns), np.float32)
+        workers.run(sum_tiles, rows, _ROWS, boxes, tiles, charges)
+        return Field(frame, self._plan(rows, columns, spacing).convolve(charges, workers))
+
+    def step(self, extent: NDArray[np.float64]) -> float:
+        """Spacing of the nodes for a map of the given sides."""
+        widest = max(float(extent.max()), 1e-30)
+        if widest < self.intervals * self.spacing:  # in steps, so that plans can be kept
+            return float(self.spacing * _STEP ** math.floor(math.log(widest / (self.intervals * self.spacing), _STEP)))
+        return max(self.spacing, widest / (self.most_nodes - NODES - 1))
+
+    def _plan(self, rows: int, columns: int, spacing: float) -> _Plan:
+        key = _fast_size(2 * rows + _GUARD), _fast_size(2 * columns + _GUARD), spacing
+        if key not in self._plans:
+            self._plans.clear()
+            self._plans[key] = _Plan.make(*key)
+        return self._plans[key]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Field:
+    """What a map's points do to any place in it, at the nodes of a grid.
+
+    Parameters
+    ----------
+    frame : (3,) float64
+        Place of the node (1, 1), and nodes in a unit of length.
+    values : (rows, columns, 4) float32
+        ``sum_j w_j``, ``sum_j w_j^2 (y - y_j)`` (two components), and an unused number.
+    """
+
+    frame: NDArray[np.float64]
+    values: Array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Plan:
+    """Transforms of the three kernels on a periodic grid that is large enough for a convolution without wrapping."""
+
+    shape: tuple[int, int]
+    even: Array
+    odd: tuple[Array, Array]
+
+    @classmethod
+    def make(cls, height: int, width: int, spacing: float) -> _Plan:
+        import scipy.fft
+
+        y = np.fft.fftfreq(height, 1 / height)[:, None] * spacing
+        x = np.fft.fftfreq(width, 1 / width)[None, :] * spacing
+        w = 1 / (1 + x * x + y * y)
+        forces = [w * w * x, w * w * y]
+        if width % 2 == 0:
+            forces[0][:, width // 2] = 0.0  # the farthest column has no sign, and no pair of points meets it
+        if height % 2 == 0:
+            forces[1][height // 2] = 0.0
+        sharpen = 1 / (_blur(height)[:, None] * _blur(width)[None, : width // 2 + 1]) ** 2
+        even = scipy.fft.rfft2(w).real * sharpen
+        odd = [scipy.fft.rfft2(f).imag * sharpen for f in forces]
+        return cls((height, width), np.asarray(even, np.float32), tuple(np.asarray(f, np.float32) for f in odd))  # type: ignore[arg-type]
+
+    def convolve(self, charges: Array, workers: Workers) -> Array:
+        """Fields of charges (rows, columns): (rows, columns, 4) float32.
+
+        Rows beyond the charges are zero, and results beyond them are not wanted: the transforms along rows skip them.
+        """
+        import scipy.fft
+
+        rows, columns = charges.shape
+        height, width = self.shape
+        threads = workers.threads
+        half = scipy.fft.rfft(charges, width, axis=1, workers=threads)
+        spectrum = scipy.fft.fft(half, height, axis=0, workers=threads, overwrite_x=True)
+        fields = np.empty((rows, columns, 4), np.float32)
+        for c, (kernel, factor) in enumerate(((self.even, 1), (self.odd[0], 1j), (self.odd[1], 1j))):
+            product = spectrum * kernel
+            if factor != 1:
+                product *= np.complex64(factor)
+            part = scipy.fft.ifft(product, axis=0, workers=threads, overwrite_x=True)[:rows]
+            fields[:, :, c] = scipy.fft.irfft(part, width, axis=1, workers=threads)[:, :columns]
+        return fields
+
+
+def _blur(size: int) -> NDArray[np.float64]:
+    """Transform of a cubic B-spline at the nodes: what spreading or reading takes from each frequency."""
+    return np.asarray(2 / 3 + np.cos(2 * np.pi * np.arange(size) / size) / 3)
+
+
+def _fast_size(least: int) -> int:
+    """A size of few small factors, from a short list, so that a growing map needs few plans."""
+    import scipy.fft
+
+    step = 1 << max(int(least).bit_length() - 4, 3)
+    return int(scipy.fft.next_fast_len(-(-least // step) * step, real=True))
