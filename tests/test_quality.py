@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,15 @@ from hiddenstate_core.kernels import quality as kernels
 from hiddenstate_core.kernels.jit import plain
 from hiddenstate_core.neighbors import States, nearest_neighbors
 from hiddenstate_core.projection import Embedding, perplexity_affinities
-from hiddenstate_core.projection import map_neighbors as neighbors_module
-from hiddenstate_core.projection import quality as module
 from hiddenstate_core.projection.estimates import Estimate, pearson, ranks, spearman, systematic_mean
 from hiddenstate_core.projection.map_neighbors import map_neighbors
 from hiddenstate_core.projection.quality import Quality, quality
 from tests.oracles import quality as oracle
 from tests.oracles import tsne
+
+#: The modules, whose names the package gives to their functions.
+module = importlib.import_module("hiddenstate_core.projection.quality")
+neighbors_module = importlib.import_module("hiddenstate_core.projection.map_neighbors")
 
 Double = NDArray[np.float64]
 POINTS = ("point_recall", "point_trustworthiness", "point_continuity", "point_hit")
