@@ -32,7 +32,7 @@ ROOMS["cli"] = {*ROOMS}
 
 #: Library -> rooms that may import it.
 BELONGS = {
-    "jax": {"models", "traces"},
+    "jax": {"models", "traces", "projection"},
     "flax": {"models", "traces"},
     "optax": {"models"},
     "safetensors": {"models", "corpora"},
@@ -43,6 +43,8 @@ BELONGS = {
     "pynndescent": {"neighbors"},
     "typer": {"cli"},
 }
+#: Files of the projection that may import jax: what runs on an accelerator, itself imported only when one is asked for.
+ACCELERATED = {"accelerator.py", "device_gradients.py"}
 #: Never in the core.
 VIEWER_ONLY = {"panel", "holoviews", "datashader", "bokeh", "colorcet", "matplotlib", "pandas"}
 
@@ -78,6 +80,7 @@ def test_a_room_imports_only_the_rooms_before_it(path: Path) -> None:
             assert rest[0] in allowed, f"{room} must not import {name}"
         assert top != "hiddenstate_viewer", "the core reaches the viewer by name only, in viewing"
         assert room in BELONGS.get(top, {room}), f"{top} belongs to {BELONGS[top]}, not to {room}"
+        assert top != "jax" or room != "projection" or path.name in ACCELERATED, f"{path} must not import jax"
         assert top not in VIEWER_ONLY, f"{top} belongs to the viewer"
         assert top not in {"pickle", "cPickle", "dill", "cloudpickle", "joblib"}, "no pickle is ever loaded"
 
