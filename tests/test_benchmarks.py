@@ -213,6 +213,25 @@ def test_the_judge_finds_the_nearest_and_counts_ties(monkeypatch: pytest.MonkeyP
     assert judge.hits(points, points[rows], np.full_like(found, -1), found).max() == 0.0
 
 
+def test_placements_are_judged_by_their_neighbourhoods(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(200, 2)).astype(np.float32)
+    new = rng.normal(size=(30, 2)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "new.npy", new)
+    task = {"input": str(tmp_path / "x.npy"), "new": str(tmp_path / "new.npy"), "output": str(tmp_path / "o")}
+    np.save(tmp_path / "o-map.npy", 3 * x)  # a map that keeps every neighbourhood
+    np.save(tmp_path / "o-30.npy", 3 * new)
+    np.save(tmp_path / "o-20.npy", 3 * new[:20] + 100)
+    told = judge.KINDS["placed"](task | {"batches": [20, 30]})
+    assert told["map_recall"] == 1.0
+    assert told["batches"]["30"]["recall"] == 1.0
+    assert told["batches"]["20"]["recall"] < 0.5
+    np.save(tmp_path / "o-30.npy", np.full((30, 2), np.nan))
+    with pytest.raises(InputError, match="not finite"):
+        judge.KINDS["placed"](task | {"batches": [30]})
+
+
 def test_a_row_leaves_its_own_neighbours() -> None:
     ids = np.array([[0, 2, 1], [2, 1, 0], [0, 1, 3], [3, 0, 1]])
     np.testing.assert_array_equal(systems._without_self(ids), [[2, 1], [2, 0], [0, 1], [0, 1]])
