@@ -142,8 +142,7 @@ def multiscale_affinities(
     -------
     Affinities
         As `perplexity_affinities`, with ``p_{j|i}`` the mean of those of every perplexity (Lee, Peluffo-Ordonez &
-        Verleysen 2015, "Multi-scale similarities in stochastic neighbour embedding", eq. 11, for any perplexities
-        instead of powers of two).
+        Verleysen 2015, "Multi-scale similarities in stochastic neighbour embedding", where they are powers of two).
 
     Raises
     ------
@@ -176,8 +175,7 @@ def uniform_affinities(graph: NeighborGraph, k: int | None = None, *, n_jobs: in
     -------
     Affinities
         ``p_ij = (p_{j|i} + p_{i|j}) / 2n`` with ``p_{j|i} = 1 / k`` (as in Böhm, Berens & Kobak 2022,
-        "Attraction-repulsion spectrum in neighbor embeddings", section 3, which finds k = 15 and a perplexity of
-        30 to give much the same map).
+        "Attraction-repulsion spectrum in neighbor embeddings"; k = 15 is usual).
 
     Raises
     ------

@@ -39,7 +39,7 @@ def _plain(value: float) -> float | None:
 
 
 def sample_mean(values: NDArray[np.float64], population: int) -> Estimate:
-    """Mean of a population by a simple random sample of it without replacement (Cochran 1977, section 2.6)."""
+    """Mean of a population by a simple random sample of it without replacement (Cochran 1977, chapter 2)."""
     m = len(values)
     left_out = 1 - m / population
     error = math.sqrt(left_out * float(values.var(ddof=1)) / m) if left_out > 0 and m > 1 else 0.0
@@ -50,7 +50,7 @@ def systematic_mean(values: NDArray[np.float64], population: int) -> Estimate:
     """Mean of a population by every s-th of it, from a random start.
 
     Where neighbours in the order are alike, this is far closer than a random sample of that size; the variance is that
-    of differences between successive values (Wolter 2007, Introduction to Variance Estimation, eq. 8.2.2).
+    of differences between successive values (Wolter 2007, Introduction to Variance Estimation, section 8.2).
     """
     m = len(values)
     left_out = 1 - m / population

@@ -41,8 +41,8 @@ class Quality:
         Share of the k nearest in the map that are no further away in the original space than the k-th nearest there:
         without ties, the share of the original neighbours that the map keeps.
     trustworthiness, continuity : Estimate
-        1 where no point enters, or leaves, a neighbourhood in the map (Venna & Kaski 2001, eq. 1 and 2), about 0.5 for
-        a random map.
+        1 where no point enters, or leaves, a neighbourhood in the map (Venna & Kaski 2006,
+        "Local multidimensional scaling"), about 0.5 for a random map.
     pearson, spearman : Estimate
         Correlation of the distances of pairs in both spaces.
     kl_divergence : Estimate or None
@@ -150,7 +150,7 @@ def quality(
     4 n d bytes for X, 12 n k for the map's neighbours, and some 60 n; never n^2.
 
     Distances are those of float32 points, decided in float64. Where equal ones share a rank, every order is taken to
-    be as likely, and the figures are means over these (as in Venna & Kaski 2006, "Local multidimensional scaling").
+    be as likely, and the figures are means over these.
     """
     places = read_positions(positions)
     n = len(places)

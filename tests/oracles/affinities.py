@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 
 def multiscale(distances: Array, perplexities: Sequence[float]) -> Array:
-    """Mean over the perplexities of p_{j|i} (Lee, Peluffo-Ordonez & Verleysen 2015, eq. 11)."""
+    """Mean over the perplexities of p_{j|i} (Lee, Peluffo-Ordonez & Verleysen 2015)."""
     k = distances.shape[1]
     return np.asarray(np.mean([tsne.conditional(distances, min(p, k)) for p in perplexities], axis=0))
 

@@ -25,7 +25,7 @@ def excess(row: Array, j: int, k: int) -> float:
 
 
 def trustworthiness(x: Array, neighbours: Ids) -> Array:
-    """Per point, 1 - 2 / (k (2n - 3k - 1)) sum of (r - k) over neighbours in the map (Venna & Kaski 2001, eq. 1)."""
+    """Per point, 1 - 2 / (k (2n - 3k - 1)) sum of (r - k) over neighbours in the map (Venna & Kaski 2006)."""
     n, k = neighbours.shape
     distances = squared(x)
     sums = [sum(excess(distances[i], j, k) for j in neighbours[i]) for i in range(n)]
