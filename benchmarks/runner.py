@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks import machine, states
 from benchmarks.process import Run, TaskError, launch
 from benchmarks.results import Results, Row
-from benchmarks.systems import SYSTEMS
+from benchmarks.systems import FEW, SYSTEMS
 from hiddenstate_core.errors import InputError, MissingExtraError
 
 __all__ = ["Benchmark", "Plan", "Work", "run"]
@@ -120,7 +120,7 @@ def run(benchmark: Benchmark, plan: Plan, report: Path | None) -> Results:
     results = Results(benchmark.name, states.source_name(plan.sources), report)
     if plan.resume:
         results.resume()
-    warmed: set[tuple[str, str | None]] = set()
+    warmed: set[tuple[str, str | None, bool]] = set()
     for n in plan.sizes:
         spare = benchmark.spare(plan)
         files = {"input": states.prepare(plan.sources, 0, n, plan.cache)}
@@ -179,15 +179,16 @@ def _key(work: Work) -> Row:
     }
 
 
-def _measure(benchmark: Benchmark, work: Work, warmed: set[tuple[str, str | None]]) -> Row:
+def _measure(benchmark: Benchmark, work: Work, warmed: set[tuple[str, str | None, bool]]) -> Row:
     """The row's figures, or the reason why there are none."""
     plan = work.plan
     load = machine.load()
     try:
-        if not plan.cold and (work.system, work.variant) not in warmed:
+        warm = (work.system, work.variant, work.n > FEW)
+        if not plan.cold and warm not in warmed:
             _say(f"{_title(work)}: warming up")
             _warm_up(benchmark, work)
-            warmed.add((work.system, work.variant))
+            warmed.add(warm)
         runs: list[Run] = []
         compiled = 0
         while len(runs) < plan.repeats:
@@ -227,7 +228,7 @@ def _warm_up(benchmark: Benchmark, work: Work) -> None:
         np.save(path, few)
         files[name] = states.StatesFile(path, "")
     small = dataclasses.replace(work, files=files)
-    task = benchmark.task(small, 0) | {"warm": True}
+    task = benchmark.task(small, 0) | {"warm": work.n}
     rows = len(np.load(files["input"].path, mmap_mode="r"))
     if "perplexity" in task:
         task["perplexity"] = min(task["perplexity"], rows / 4)

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["KINDS", "SYSTEMS", "System"]
+__all__ = ["FEW", "KINDS", "SYSTEMS", "System"]
 
 Task = dict[str, Any]
 Array = NDArray[Any]
 #: Calls of `transform` end when so many seconds have gone by, once three have been made.
 _PATIENCE, _CALLS = 30.0, 5
+#: Up to so many states hiddenstate looks at every pair, and needs few of its kernels.
+FEW = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +59,9 @@ def _hiddenstate_map(x: Array, task: Task) -> tuple[Array, int, dict[str, Any]]:
 
     common: Task = {"perplexity": task["perplexity"], "n_jobs": task["threads"], "random_state": 0}
     if task.get("warm"):
-        methods: list[Task] = [{"method": name} for name in ("exact", "barnes_hut", "interpolation")]
-        choices: list[Task] = [*methods, {}, {"neighbors": "partitioned"}]
-        for choice in choices:
+        methods: list[Task] = [{"method": name} for name in ("barnes_hut", "interpolation")]
+        choices: list[Task] = [{"method": "exact"}, *methods, {"neighbors": "partitioned"}]
+        for choice in choices if task["warm"] > FEW else choices[:1]:
             try:
                 tsne = hs.TSNE(**common, max_iter=60, **choice).fit(x)
             except hs.HiddenStateError:  # a method that this version has not got

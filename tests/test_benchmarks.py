@@ -46,7 +46,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(folder: Path, *more: str) -> list[str]:
     """Arguments of the small run."""
     return [
-        "tsne", "--n", "120", "--perplexity", "8", "--repeats", "2", "--threads", "1", "--peers", "sklearn",
+        "tsne", "--n", "120", "--perplexity", "8", "--repeats", "1", "--threads", "1", "--peers", "sklearn",
         "--states", str(folder / "states.npy"), "--json", str(folder / "report.json"), *more,
     ]  # fmt: skip
 
@@ -60,7 +60,7 @@ def test_a_small_run_writes_its_figures(measured: Path) -> None:
         assert one["n"] == 120
         assert one["threads"] == 1
         assert one["iterations"] >= 250
-        assert one["repeats"] == 2
+        assert one["repeats"] == 1
         assert one["start"] == "warm"
         assert 0 < one["kl_divergence"] < 2
         assert 0 < one["fit_seconds"] < one["seconds"], "the whole process takes longer than the fit"
