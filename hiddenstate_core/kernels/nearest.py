@@ -14,8 +14,8 @@ __all__ = ["PANEL", "UNIT", "Cells", "Queries", "search_cells"]
 
 #: Points screened at a time: with 24 coordinates a panel is 6 kB, so it stays in the first cache.
 PANEL = 64
-#: Most queries of one unit of work, whose lists stay in the second cache; and queries tested against a plane at a time.
-UNIT, _STRIP = 128, 16
+#: Most queries of one unit of work: one panel, whose lists stay in the second cache.
+UNIT = PANEL
 
 
 class Cells(NamedTuple):
@@ -38,7 +38,7 @@ class Cells(NamedTuple):
     links : (C, t) int64
         The t cells whose centroids are nearest to each cell's own, ascending.
     norm, drift : float
-        Largest norm of a reduced point or centroid; most that rounding may have moved a reduced point.
+        Largest norm of a reduced point or centroid; most that rounding may move a reduced point, relative to its norm.
     """
 
     points: NDArray[np.float32]
@@ -190,29 +190,30 @@ def _hits(screened: NDArray[np.float32], limit: np.float32, hits: NDArray[np.int
     size = 0
     for c in range(PANEL):
         hits[size] = c
-        size += np.int64(screened[c] <= limit)
+        size += int(screened[c] <= limit)
     return size
 
 
-@kernel(fast=True, inline=True)
-def _along(
-    turned: NDArray[np.float32],
-    strip: int,
-    own: NDArray[np.float32],
-    other: NDArray[np.float32],
-    out: NDArray[np.float32],
-) -> float:
-    """Products of a strip of queries with ``other - own``; returns the squared length of that."""
-    for c in range(np.uint64(_STRIP)):
-        out[c] = 0
-    square = 0.0
-    for f in range(np.uint64(own.shape[0])):
-        w = other[f] - own[f]
-        square += np.float64(w) * np.float64(w)
-        row = turned[strip, f]
-        for c in range(np.uint64(_STRIP)):
-            out[c] += w * row[c]
-    return square
+@kernel(inline=True)
+def _reached(
+    planes: NDArray[np.float32],
+    spans: NDArray[np.float32],
+    cuts: NDArray[np.float32],
+    gap: np.float32,
+    offset: np.float32,
+    active: NDArray[np.int64],
+) -> int:
+    """Write the queries for which ``planes <= spans * gap + offset`` and ``gap <= cuts``; returns how many."""
+    count = np.int32(0)
+    for c in range(np.uint64(PANEL)):
+        count += np.int32((planes[c] <= spans[c] * gap + offset) & (gap <= cuts[c]))
+    if count == 0:
+        return 0
+    size = np.int64(0)
+    for c in range(PANEL):
+        active[size] = c
+        size += np.int64((planes[c] <= spans[c] * gap + offset) & (gap <= cuts[c]))
+    return int(size)
 
 
 @kernel()
@@ -254,14 +255,17 @@ def search_cells(
     m = cells.centroids.shape[1]
     room = 2 * k + 32
     count = len(cells.starts) - 1
+    linked = cells.links.shape[1]
     best, found = np.empty((UNIT, room)), np.empty((UNIT, room), np.int64)
-    sizes, bounds, spans = np.empty(UNIT, np.int64), np.empty(UNIT), np.empty(UNIT)
+    sizes, bounds, last = np.empty(UNIT, np.int64), np.empty(UNIT), np.empty(UNIT, np.int64)
     norms, limits = np.empty(UNIT), np.empty(UNIT, np.float32)
-    last = np.empty(UNIT, np.int64)
-    turned = np.zeros((UNIT // _STRIP, m, _STRIP), np.float32)
-    along = np.empty(_STRIP, np.float32)
-    active, hits = np.empty(UNIT, np.int64), np.empty(PANEL + 1, np.int32)
-    four, screened = np.zeros((4, m), np.float32), np.empty((4, PANEL), np.float32)
+    away, blurs = np.empty(UNIT), np.empty(UNIT)
+    spans, cuts = np.empty(UNIT, np.float32), np.empty(UNIT, np.float32)
+    panel = np.empty((1 + m, UNIT), np.float32)
+    active, hits = np.empty(UNIT + 1, np.int64), np.empty(PANEL + 1, np.int32)
+    four, four_q = np.zeros((4, m), np.float32), np.zeros((4, m), np.float32)
+    screened, planes = np.empty((4, PANEL), np.float32), np.empty((4, UNIT), np.float32)
+    nearest, gaps, offsets = np.empty(4, np.int64), np.empty(4, np.float32), np.empty(4, np.float32)
     seen = np.empty(count, np.bool_)
     rounding = (m + 8) * 2.0**-24
     for unit in range(start, stop):
@@ -270,91 +274,95 @@ def search_cells(
             queries.units[unit, 1],
             queries.units[unit, 2] - queries.units[unit, 1],
         )
-        seen[:] = False
         own = cells.centroids[home]
-        width = 0.0
+        panel[0] = np.inf
+        panel[1:] = 0
+        spans[:] = 0
+        cuts[:] = 0
         for q in range(size):
             u = queries.reduced[low + q]
             square, gap = 0.0, 0.0
             for f in range(m):
-                turned[q // _STRIP, f, q % _STRIP] = u[f]
+                panel[1 + f, q] = u[f]
                 square += np.float64(u[f]) * np.float64(u[f])
-                away = np.float64(u[f]) - np.float64(own[f])
-                gap += away * away
-            sizes[q], bounds[q], spans[q], limits[q] = 0, np.inf, np.inf, np.inf
+                apart = np.float64(u[f]) - np.float64(own[f])
+                gap += apart * apart
+            panel[0, q] = square - gap - 8 * rounding * (math.sqrt(square) + cells.norm) ** 2
+            sizes[q], bounds[q], limits[q] = 0, np.inf, np.inf
+            spans[q], cuts[q] = np.inf, np.inf
+            blurs[q] = cells.drift * (math.sqrt(square) + cells.norm)
             norms[q] = square
+            away[q] = math.sqrt(gap)
             last[q] = np.int64(1) << 62
-            width = max(width, math.sqrt(gap))
-        own_square = 0.0
-        for f in range(m):
-            own_square += np.float64(own[f]) * np.float64(own[f])
-        linked = cells.links.shape[1]
-        for at in range(linked + count):
-            b = cells.links[home, at] if at < linked else at - linked
-            if seen[b]:
-                continue
-            seen[b] = True
-            # which queries may have neighbours in this cell
-            chosen = 0
-            nearest = False
-            if b == home:
-                nearest = True
-                for q in range(size):
-                    active[q] = q
-                chosen = size
-            else:
-                other_square = 0.0
-                for f in range(m):
-                    other_square += np.float64(cells.centroids[b, f]) * np.float64(cells.centroids[b, f])
-                for strip in range(-(-size // _STRIP)):
-                    square = _along(turned, strip, own, cells.centroids[b], along)
-                    gap = math.sqrt(square)
-                    offset = 0.5 * (other_square - own_square)
-                    for c in range(min(_STRIP, size - strip * _STRIP)):
-                        q = strip * _STRIP + c
-                        slack = 4 * rounding * (math.sqrt(norms[q]) + cells.norm) * cells.norm
-                        if gap <= 2.00002 * (width + spans[q]):
-                            nearest = True
-                        if offset - along[c] - slack <= spans[q] * gap:
-                            active[chosen] = q
-                            chosen += 1
-            if not nearest and at < linked:
-                break
-            begin = cells.starts[b]
-            for group in range(0, chosen, 4):
-                members = min(4, chosen - group)
-                for g in range(members):
-                    u = queries.reduced[low + active[group + g]]
+        seen[:] = False
+        at = 0
+        while at < linked + count:
+            # the next four cells, the nearest first, and on which side of their planes the queries lie
+            taken = 0
+            while taken < 4 and at < linked + count:
+                b = cells.links[home, at] if at < linked else at - linked
+                at += 1
+                if not seen[b]:
+                    seen[b] = True
+                    nearest[taken] = b
+                    square, gap = 0.0, 0.0
                     for f in range(m):
-                        four[g, f] = np.float32(-2) * u[f]
-                for p in range(cells.first[b], cells.first[b + 1]):
-                    _screen(cells.panels[p], four, screened)
-                    base = begin + (p - cells.first[b]) * PANEL
+                        c = np.float64(cells.centroids[b, f])
+                        four[taken, f] = np.float32(-2.0 * c)
+                        square += c * c
+                        gap += (c - np.float64(own[f])) * (c - np.float64(own[f]))
+                    gaps[taken], offsets[taken] = max(2 * math.sqrt(gap), 1e-30), -square  # infinity times 0 is NaN
+                    taken += 1
+            if taken == 0:
+                break
+            furthest = np.float32(0)
+            for q in range(size):
+                furthest = max(furthest, cuts[q])
+            if at <= linked and gaps[0] > furthest:
+                break  # all that follow are further away
+            if gaps[:taken].min() > furthest:
+                continue
+            _screen(panel, four, planes)
+            for t in range(taken):
+                b = nearest[t]
+                begin, end = cells.starts[b], cells.starts[b + 1]
+                chosen = _reached(planes[t], spans, cuts, gaps[t], offsets[t], active)
+                for group in range(0, chosen, 4):
+                    members = min(4, chosen - group)
                     for g in range(members):
                         q = active[group + g]
-                        hit = _hits(screened[g], limits[q], hits)
-                        if hit == 0:
-                            continue
-                        x, me = queries.points[low + q], queries.own[low + q]
-                        for h in range(hit):
-                            j = base + hits[h]
-                            if j >= cells.starts[b + 1]:
-                                break
-                            i = cells.ids[j]
-                            d = _squared_distance(x, cells.points[j])
-                            if i != me and (d < bounds[q] or (d == bounds[q] and i < last[q])):
-                                best[q, sizes[q]] = d
-                                found[q, sizes[q]] = i
-                                sizes[q] += 1
-                                if sizes[q] == room:
-                                    _select(best[q], found[q], room, k)
-                                    sizes[q] = k
-                                    bounds[q] = best[q, k - 1]
-                                    last[q] = found[q, k - 1]
-                                    wide = math.sqrt(bounds[q]) + 2 * cells.drift
-                                    spans[q] = reach * wide
-                                    limits[q] = np.float32(
-                                        wide * wide - norms[q] + rounding * (math.sqrt(norms[q]) + cells.norm) ** 2
-                                    )
+                        for f in range(m):
+                            four_q[g, f] = np.float32(-2) * panel[1 + f, q]
+                    for p in range(cells.first[b], cells.first[b + 1]):
+                        _screen(cells.panels[p], four_q, screened)
+                        base = begin + (p - cells.first[b]) * PANEL
+                        for g in range(members):
+                            q = active[group + g]
+                            hit = _hits(screened[g], limits[q], hits)
+                            if hit == 0:
+                                continue
+                            x, me = queries.points[low + q], queries.own[low + q]
+                            for h in range(hit):
+                                j = base + hits[h]
+                                if j >= end:
+                                    break
+                                i = cells.ids[j]
+                                d = _squared_distance(x, cells.points[j])
+                                if i != me and (d < bounds[q] or (d == bounds[q] and i < last[q])):
+                                    best[q, sizes[q]] = d
+                                    found[q, sizes[q]] = i
+                                    sizes[q] += 1
+                                    if sizes[q] == room:
+                                        _select(best[q], found[q], room, k)
+                                        sizes[q] = k
+                                        bounds[q] = best[q, k - 1]
+                                        last[q] = found[q, k - 1]
+                                        wide = math.sqrt(bounds[q]) + blurs[q]
+                                        spans[q] = reach * wide
+                                        # a plane is no nearer than half the gap less the way to the own centroid
+                                        cuts[q] = 4.0002 * (away[q] + reach * wide)
+                                        limits[q] = np.float32(
+                                            wide * wide - norms[q] + rounding * (math.sqrt(norms[q]) + cells.norm) ** 2
+                                        )
         for q in range(size):
             _write(best[q], found[q], sizes[q], distances[queries.rows[low + q]], indices[queries.rows[low + q]], scale)

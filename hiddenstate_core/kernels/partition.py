@@ -57,7 +57,7 @@ def reduce_rows(
 
 @kernel()
 def hash_rows(start: int, stop: int, bits: NDArray[np.uint32], out: NDArray[np.uint64]) -> None:
-    """Write a hash of each row's float32 bits, 0 and -0 alike; equal rows have equal hashes (FNV-1a, 4 bytes at a time)."""
+    """Write a hash of each row's float32 bits, 0 and -0 alike; equal rows have equal hashes (after FNV-1a)."""
     for i in range(start, stop):
         h = np.uint64(14695981039346656037)
         for f in range(bits.shape[1]):

@@ -23,15 +23,18 @@ class NeighborGraph:
     distances : (n, k) float32
         Euclidean distances, in the units of the states.
     method : str
-        ``"exact"`` or ``"nndescent"``.
+        ``"exact"``, ``"partitioned"`` or ``"nndescent"``.
     recall : float
         Share of the true neighbours found: 1.0 where the method is exact, measured on a sample otherwise.
+    recall_error : float
+        Half the width of the 95 % confidence interval of `recall`; 0.0 where it is no estimate.
     """
 
     indices: NDArray[np.int64]
     distances: NDArray[np.float32]
     method: str = "exact"
     recall: float = 1.0
+    recall_error: float = 0.0
 
     def __post_init__(self) -> None:
         n, k = self.indices.shape if self.indices.ndim == 2 else (0, 0)

@@ -12,7 +12,7 @@ from hiddenstate_core.kernels.nearest import PANEL, UNIT, Cells, Queries, search
 from hiddenstate_core.kernels.partition import hash_rows
 from hiddenstate_core.kernels.workers import Workers
 from hiddenstate_core.neighbors.reduction import Reduction
-from hiddenstate_core.neighbors.states import States
+from hiddenstate_core.neighbors.states import States, room
 from hiddenstate_core.progress import Advance
 
 __all__ = ["Partition"]
@@ -22,7 +22,9 @@ _CELLS, _SINGLE = 4, 2000
 #: Points that train a centroid, rounds of training, and cells linked to each.
 _TRAINING, _ROUNDS, _LINKS = 32, 6, 256
 #: Queries between two moves of the progress bar, and units that a thread takes at a time.
-_BATCH, _GRAIN = 1 << 15, 4
+_BATCH, _GRAIN = 1 << 15, 8
+#: Bytes that are gathered at a time.
+_GATHERED = 1 << 28
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,12 +34,12 @@ class Partition:
     Parameters
     ----------
     states : States
-        n points.
+        The points of `cells`, with their shift and scale.
     reduction : Reduction
         Shortens them for screening.
     cells : Cells
         Of each set of equal points, the `copies` first.
-    rest, groups : (r,) int64, list of arrays
+    rest, heads : (r,) int64, (r, copies) int64
         Points left out because of that, and for each of them the ids of the `copies` first equal to it.
     copies : int
         No neighbourhood of so many points or fewer, itself not counted, needs more of them.
@@ -54,22 +56,37 @@ class Partition:
     def build(cls, states: States, copies: int, *, seed: int, workers: Workers) -> Partition:
         """Cells by k-means (Lloyd 1982) on a sample of the reduced points; O(n^1.5 m)."""
         kept, rest, heads = _first_copies(states.data, copies, workers)
-        data = states.data if len(rest) == 0 else states.data[kept]
         reduction = Reduction.fit(states.data, seed)
-        reduced = reduction(data, workers)
+        reduced = reduction(states.data, workers)
+        if len(rest):
+            reduced = reduced[kept]
         n = len(kept)
         norm = float(np.sqrt(np.einsum("ij,ij->i", reduced, reduced, dtype=np.float64).max()))
-        drift = reduction.drift(norm)
         count = 1 if n < _SINGLE else int(_CELLS * np.sqrt(n))
         centroids, labels = _clustered(reduced, count, norm, seed, workers)
         order = np.argsort(labels, kind="stable")
         starts = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=len(centroids)))]).astype(np.int64)
         panels, first = _panels(reduced, order, starts)
-        del reduced
+        del reduced, labels
         links = _links(centroids, norm, workers)
-        points = states.data[kept[order]]
-        cells = Cells(points, kept[order], starts, panels, first, centroids, links, norm, drift)
-        return cls(states, reduction, cells, rest, heads, copies)
+        ids = kept[order]
+        points = _gathered(states.data, ids, room((n, states.data.shape[1]), mapped=states.mapped))
+        cells = Cells(points, ids, starts, panels, first, centroids, links, norm, reduction.drift)
+        return cls(dataclasses.replace(states, data=points), reduction, cells, rest, heads, copies)
+
+    @property
+    def n(self) -> int:
+        """Number of points."""
+        return len(self.cells.ids) + len(self.rest)
+
+    def widened(self, copies: int, *, seed: int, workers: Workers) -> Partition:
+        """A partition of the same points with more copies of equal ones; itself where none are missing."""
+        if len(self.rest) == 0 or copies <= self.copies:
+            return self
+        data = np.empty((self.n, self.states.data.shape[1]), np.float32)
+        data[self.cells.ids] = self.cells.points
+        data[self.rest] = data[self.heads[:, 0]]
+        return Partition.build(dataclasses.replace(self.states, data=data), copies, seed=seed, workers=workers)
 
     def search(
         self,
@@ -102,7 +119,7 @@ class Partition:
         self, k: int, reach: float, *, workers: Workers, advance: Advance | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Neighbours of all points: indices and distances, (n, k)."""
-        n = len(self.states)
+        n = self.n
         indices, distances = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
         positions = np.arange(len(self.cells.ids))
         self.search(positions, self.cells.ids, reach, distances, indices, workers=workers, advance=advance)
@@ -116,7 +133,7 @@ class Partition:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Neighbours of the points `rows` alone: indices and distances, (len(rows), k)."""
         indices, distances = np.empty((len(rows), k), np.int64), np.empty((len(rows), k), np.float32)
-        place = np.full(len(self.states), -1, np.int64)  # in the cells, or behind them in `rest`
+        place = np.full(self.n, -1, np.int64)  # in the cells, or behind them in `rest`
         place[self.cells.ids] = np.arange(len(self.cells.ids))
         found = place[rows]
         inside = np.flatnonzero(found >= 0)
@@ -128,6 +145,37 @@ class Partition:
             indices[outside] = self.heads[place[rows[outside]], :k]
             distances[outside] = 0
         return indices, distances
+
+    def query(
+        self, points: NDArray[np.float32], k: int, reach: float, *, workers: Workers
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Neighbours of other points, (q, d): indices and distances, (q, k)."""
+        count, cells = len(points), self.cells
+        indices, distances = np.empty((count, k), np.int64), np.empty((count, k), np.float32)
+        none = np.full(min(count, _BATCH), -1, np.int64)
+        for low in range(0, count, _BATCH):
+            part = points[low : low + _BATCH]
+            reduced = self.reduction(part, workers)
+            cell = nearest_of(reduced, _single(cells.centroids, cells.norm), 1, none[: len(part)], workers)[:, 0]
+            order = np.argsort(cell, kind="stable")
+            queries = Queries(_units(cell[order]), part[order], reduced[order], none[: len(part)], low + order)
+            workers.run(
+                search_cells, len(queries.units), 1, cells, queries, reach, self.states.scale,
+                distances, indices,
+            )  # fmt: skip
+        return indices, distances
+
+
+def _gathered(data: NDArray[np.float32], ids: NDArray[np.int64], out: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows `ids` of `data` in `out`; read in ascending order, because `data` may lie in a file."""
+    rows = max(1, _GATHERED // (4 * data.shape[1]))
+    for low in range(0, len(ids), rows):
+        part = ids[low : low + rows]
+        order = np.argsort(part)
+        for at in range(0, len(part), 1 << 12):
+            some = order[at : at + (1 << 12)]
+            out[low + some] = data[part[some]]
+    return out
 
 
 def _units(cell: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from hiddenstate_core.kernels.workers import Workers
 __all__ = ["Reduction"]
 
 #: Rows that choose the basis, numbers of directions tried, share of the variance that suffices, and steps.
-_SAMPLE, _TRIED, _SHARE, _STEPS = 2048, (7, 15, 23, 31, 47, 63, 95, 127), 0.985, 6
+_SAMPLE, _TRIED, _SHARE, _STEPS = 2048, (7, 15, 23, 31, 47, 63, 95, 127), 0.99, 6
 _GRAIN = 1024
 
 
@@ -39,9 +39,9 @@ class Reduction:
 
     @classmethod
     def fit(cls, data: NDArray[np.float32], seed: int) -> Reduction:
-        """Principal directions of a sample of (n, d) rows, by orthogonal iteration; all d features if few do not suffice.
+        """Principal directions of a sample of (n, d) rows; all d features where few do not suffice.
 
-        Products go through einsum, not BLAS, whose rounding may depend on the number of threads.
+        Orthogonal iteration. Products go through einsum, not BLAS, whose rounding may depend on the number of threads.
         """
         n, d = data.shape
         rng = np.random.default_rng(seed)
@@ -68,13 +68,13 @@ class Reduction:
         workers.run(reduce_rows, len(data), _GRAIN, data, self.center, self.basis, out)
         return out
 
-    def drift(self, norm: float) -> float:
-        """Most that rounding moves a reduced row whose norm is `norm` or less.
+    @property
+    def drift(self) -> float:
+        """Most that rounding moves a reduced row, relative to its norm.
 
         Half an ulp of each coordinate, and the square root of the error of a float64 sum of d squares in the last one.
         """
-        d = len(self.center)
-        return norm * float(2.0**-23 + np.sqrt((d + 8) * 2.0**-52))
+        return float(2.0**-23 + np.sqrt((len(self.center) + 8) * 2.0**-52))
 
 
 def _orthonormal(columns: NDArray[np.float64]) -> NDArray[np.float64]:
