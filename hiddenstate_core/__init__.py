@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from hiddenstate_core.models import train as train
     from hiddenstate_core.projection import TSNE as TSNE
     from hiddenstate_core.projection import Embedding as Embedding
+    from hiddenstate_core.projection import Placement as Placement
+    from hiddenstate_core.projection import Quality as Quality
     from hiddenstate_core.projection import pca as pca
+    from hiddenstate_core.projection import quality as quality
     from hiddenstate_core.traces import ExtractOptions as ExtractOptions
     from hiddenstate_core.traces import Trace as Trace
     from hiddenstate_core.traces import extract as extract
@@ -55,7 +58,10 @@ _WHERE = {
     "open_trace": "hiddenstate_core.traces",
     "TSNE": "hiddenstate_core.projection",
     "Embedding": "hiddenstate_core.projection",
+    "Placement": "hiddenstate_core.projection",
+    "Quality": "hiddenstate_core.projection",
     "pca": "hiddenstate_core.projection",
+    "quality": "hiddenstate_core.projection",
     "step_distances": "hiddenstate_core.distances",
     "confusion_matrix": "hiddenstate_core.analysis",
     "dataset_overview": "hiddenstate_core.analysis",

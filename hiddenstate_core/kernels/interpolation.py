@@ -7,12 +7,10 @@ from numpy.typing import NDArray
 
 from hiddenstate_core.kernels.jit import kernel
 
-__all__ = ["MARGIN", "NODES", "gather_field", "spread_charges", "sum_tiles"]
+__all__ = ["NODES", "apply_kernels", "gather_field", "join_fields", "spread_charges", "sum_tiles"]
 
 #: Nodes along each axis that share out a point: those of a cubic spline, two on either side.
 NODES = 4
-#: Nodes that the grid has before the first cell with a point.
-MARGIN = 1
 
 
 @kernel(inline=True)
@@ -47,7 +45,7 @@ def spread_charges(
     positions : (n, 2) float32
         Points; each lies inside the grid.
     frame : (3,) float64
-        Place of the node (`MARGIN`, `MARGIN`), and the nodes in a unit of length.
+        Place of the second node of the second row, and nodes in a unit of length.
     boxes : (blocks, 5) int64
         First row and column, rows and columns of each block's tile, and where it begins in `tiles`.
     tiles : (nodes) float64
@@ -89,6 +87,38 @@ def sum_tiles(
                     line[column + c] += tiles[at + c]
         for c in range(grid.shape[1]):
             grid[r, c] = line[c]
+
+
+@kernel(fast=True)
+def apply_kernels(
+    start: int,
+    stop: int,
+    spectrum: NDArray[np.complex64],
+    even: NDArray[np.float32],
+    odd: NDArray[np.float32],
+    products: NDArray[np.complex64],
+) -> None:
+    """Multiply rows `start` to `stop` of a spectrum by transforms of the three kernels.
+
+    `spectrum` and `even` are (rows, columns), `odd` (2, rows, columns) holds imaginary parts, and `products`
+    (3, rows, columns) receives potential and forces.
+    """
+    for r in range(start, stop):
+        for c in range(spectrum.shape[1]):
+            re, im = spectrum[r, c].real, spectrum[r, c].imag
+            products[0, r, c] = complex(re * even[r, c], im * even[r, c])
+            products[1, r, c] = complex(-im * odd[0, r, c], re * odd[0, r, c])
+            products[2, r, c] = complex(-im * odd[1, r, c], re * odd[1, r, c])
+
+
+@kernel()
+def join_fields(start: int, stop: int, parts: NDArray[np.float32], fields: NDArray[np.float32]) -> None:
+    """Rows `start` to `stop` of ``fields[r, c, :3] = parts[:, r, c]``, so that a node is one piece of memory."""
+    for r in range(start, stop):
+        for c in range(fields.shape[1]):
+            for f in range(3):
+                fields[r, c, f] = parts[f, r, c]
+            fields[r, c, 3] = np.float32(0)
 
 
 @kernel(fast=True)

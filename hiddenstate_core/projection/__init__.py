@@ -9,11 +9,15 @@ from hiddenstate_core.projection.affinities import (
 from hiddenstate_core.projection.barnes_hut import BarnesHut
 from hiddenstate_core.projection.checkpoint import Checkpoint
 from hiddenstate_core.projection.embedding import Embedding, pca
+from hiddenstate_core.projection.estimates import Estimate
 from hiddenstate_core.projection.gradients import Exact, Repulsion, gradient, kl_divergence
 from hiddenstate_core.projection.initialization import initial_positions, principal_components
 from hiddenstate_core.projection.interpolation import Interpolation
+from hiddenstate_core.projection.map_neighbors import map_neighbors
 from hiddenstate_core.projection.optimizer import Callback, OptimizerOptions, Progress, optimize
+from hiddenstate_core.projection.placement import Placement
 from hiddenstate_core.projection.precomputed import precomputed_affinities
+from hiddenstate_core.projection.quality import Quality, quality
 from hiddenstate_core.projection.tsne import TSNE
 
 __all__ = [
@@ -23,19 +27,24 @@ __all__ = [
     "Callback",
     "Checkpoint",
     "Embedding",
+    "Estimate",
     "Exact",
     "Interpolation",
     "OptimizerOptions",
+    "Placement",
     "Progress",
+    "Quality",
     "Repulsion",
     "gradient",
     "initial_positions",
     "kl_divergence",
+    "map_neighbors",
     "multiscale_affinities",
     "optimize",
     "pca",
     "perplexity_affinities",
     "precomputed_affinities",
     "principal_components",
+    "quality",
     "uniform_affinities",
 ]

@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.errors import InputError
-from hiddenstate_core.kernels.interpolation import NODES, gather_field, spread_charges, sum_tiles
+from hiddenstate_core.kernels.interpolation import (
+    NODES,
+    apply_kernels,
+    gather_field,
+    join_fields,
+    spread_charges,
+    sum_tiles,
+)
 from hiddenstate_core.kernels.order import block_bounds
 from hiddenstate_core.kernels.workers import Workers
 
@@ -148,7 +155,7 @@ class _Plan:
 
     shape: tuple[int, int]
     even: Array
-    odd: tuple[Array, Array]
+    odd: Array
 
     @classmethod
     def make(cls, height: int, width: int, spacing: float) -> _Plan:
@@ -165,7 +172,7 @@ class _Plan:
         sharpen = 1 / (_blur(height)[:, None] * _blur(width)[None, : width // 2 + 1]) ** 2
         even = scipy.fft.rfft2(w).real * sharpen
         odd = [scipy.fft.rfft2(f).imag * sharpen for f in forces]
-        return cls((height, width), np.asarray(even, np.float32), tuple(np.asarray(f, np.float32) for f in odd))  # type: ignore[arg-type]
+        return cls((height, width), np.ascontiguousarray(even, np.float32), np.asarray(odd, np.float32))
 
     def convolve(self, charges: Array, workers: Workers) -> Array:
         """Fields of charges (rows, columns): (rows, columns, 4) float32.
@@ -179,13 +186,12 @@ class _Plan:
         threads = workers.threads
         half = scipy.fft.rfft(charges, width, axis=1, workers=threads)
         spectrum = scipy.fft.fft(half, height, axis=0, workers=threads, overwrite_x=True)
+        products = np.empty((3, *spectrum.shape), np.complex64)
+        workers.run(apply_kernels, height, _ROWS, spectrum, self.even, self.odd, products)
+        lines = scipy.fft.ifft(products, axis=1, workers=threads, overwrite_x=True)[:, :rows]
+        parts = scipy.fft.irfft(lines, width, axis=2, workers=threads)
         fields = np.empty((rows, columns, 4), np.float32)
-        for c, (kernel, factor) in enumerate(((self.even, 1), (self.odd[0], 1j), (self.odd[1], 1j))):
-            product = spectrum * kernel
-            if factor != 1:
-                product *= np.complex64(factor)
-            part = scipy.fft.ifft(product, axis=0, workers=threads, overwrite_x=True)[:rows]
-            fields[:, :, c] = scipy.fft.irfft(part, width, axis=1, workers=threads)[:, :columns]
+        workers.run(join_fields, rows, _ROWS, parts, fields)
         return fields
 
 

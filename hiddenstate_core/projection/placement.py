@@ -12,7 +12,7 @@ from hiddenstate_core.errors import InputError
 from hiddenstate_core.kernels.affinities import perplexity_rows
 from hiddenstate_core.kernels.placement import place_points
 from hiddenstate_core.kernels.workers import Workers
-from hiddenstate_core.neighbors import States
+from hiddenstate_core.neighbors import NeighborIndex, States
 from hiddenstate_core.projection.embedding import Embedding
 from hiddenstate_core.projection.interpolation import Interpolation
 
@@ -53,7 +53,7 @@ class Placement:
         positions: Any,
         *,
         perplexity: float = 30.0,
-        index: Any = None,
+        index: NeighborIndex | None = None,
         seed: int = 0,
     ) -> None:
         self.states = states if isinstance(states, States) else States.read(states)
@@ -102,8 +102,6 @@ class Placement:
         n, dims = self.positions.shape
         k = max(1, min(n, math.ceil(3 * self.perplexity)))
         if self._index is None:
-            from hiddenstate_core.neighbors import NeighborIndex
-
             self._index = NeighborIndex.build(self.states, seed=self.seed, n_jobs=n_jobs)
         ids, distances = self._index.query(X, k, n_jobs=n_jobs)
         m = len(ids)

@@ -13,7 +13,7 @@ import numpy as np
 
 from hiddenstate_core.atomic import atomic_path
 from hiddenstate_core.errors import InputError
-from hiddenstate_core.neighbors import NeighborGraph, States, nearest_neighbors
+from hiddenstate_core.neighbors import NeighborGraph, NeighborIndex, States, indexed_neighbors
 from hiddenstate_core.projection.affinities import Affinities, multiscale_affinities, uniform_affinities
 from hiddenstate_core.projection.checkpoint import UNREADABLE
 
@@ -78,14 +78,14 @@ class Prepared:
         Method that found the neighbours; None where affinities were given.
     recall : float or None
         Share of the true neighbours among those found.
-    index : Any
+    index : NeighborIndex or None
         What the search leaves behind for later queries.
     """
 
     affinities: Affinities
     neighbors: str | None = None
     recall: float | None = None
-    index: Any = None
+    index: NeighborIndex | None = None
 
 
 def prepare(source: States | NeighborGraph | Affinities, recipe: Recipe, file: Path | None = None) -> Prepared:
@@ -117,7 +117,7 @@ def prepare(source: States | NeighborGraph | Affinities, recipe: Recipe, file: P
         graph = source
     else:
         k = recipe.neighbours(len(source))
-        graph = nearest_neighbors(
+        graph, index = indexed_neighbors(
             source, k, method=recipe.neighbors, seed=recipe.seed, n_jobs=recipe.n_jobs, progress=recipe.progress
         )
     if recipe.affinity == "uniform":
