@@ -29,7 +29,7 @@ from hiddenstate_core.projection.device_gradients import (
 )
 from hiddenstate_core.projection.optimizer import Callback, OptimizerOptions, Progress
 
-__all__ = ["EXACT_POINTS", "find_device", "optimize_on_device"]
+__all__ = ["EXACT_POINTS", "find_device", "method_on_device", "optimize_on_device"]
 
 #: Up to so many points "auto" takes every pair.
 EXACT_POINTS = 5000
@@ -224,8 +224,8 @@ def optimize_on_device(
     device : {"gpu", "jax"}
         See `find_device`.
     spacing : float
-        Distance of the nodes of the grid, in units of the map; smaller in a small map, larger in one that is wider
-        than the largest grid.
+        Largest distance of neighbouring nodes of the grid, in units of the map; passed in a map that is wider than the
+        largest grid.
     callback : Callback or None
         Told how it goes every 50 iterations.
     progress : bool
@@ -248,7 +248,7 @@ def optimize_on_device(
         raise InputError(
             f"The start must place {affinities.n} points in 2 or 3 dimensions; its shape is {start.shape}."
         )
-    exact = _is_exact(method, *start.shape)
+    exact = method_on_device(method, *start.shape) == "exact"
     if not (spacing > 0 and math.isfinite(spacing)):
         raise InputError(f"The spacing of the grid must be above 0, not {spacing:g}.")
     run = _Run(affinities, np.array(start, np.float32, order="C"), options, exact, find_device(device))
@@ -277,12 +277,27 @@ def optimize_on_device(
         return Progress(run.iteration, run.divergence(), run.positions, interrupted)
 
 
-def _is_exact(method: str, n: int, dims: int) -> bool:
-    """Whether every pair is to be taken."""
+def method_on_device(method: str, n: int, dims: int) -> str:
+    """The method that "auto" stands for on an accelerator; other names as they are.
+
+    Parameters
+    ----------
+    method : {"auto", "exact", "interpolation"}
+        See `optimize_on_device`.
+    n, dims : int
+        Points and dimensions of the map.
+
+    Raises
+    ------
+    InputError
+        A method that does not run there, or not in so many dimensions.
+    """
     if method == "barnes_hut":
         raise InputError("Barnes-Hut runs on the CPU only; use method='interpolation' or 'exact', or device='cpu'.")
     if method not in ("auto", "exact", "interpolation"):
         raise InputError(f"method must be 'auto', 'exact' or 'interpolation' on an accelerator, not {method!r}.")
     if method == "interpolation" and dims != 2:
         raise InputError(f"Interpolation works in 2 dimensions, not {dims}; use method='exact'.")
-    return method == "exact" or (method == "auto" and (dims != 2 or n <= EXACT_POINTS))
+    if method == "auto":
+        return "exact" if dims != 2 or n <= EXACT_POINTS else "interpolation"
+    return method

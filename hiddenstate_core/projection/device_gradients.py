@@ -19,10 +19,10 @@ __all__ = [
 
 #: Neighbours in one piece of a row of P, and pieces worked on at a time on a CPU and elsewhere.
 _WIDTH, _PIECES, _LARGE_PIECES = 32, 1 << 14, 1 << 18
-#: Intervals across a small map, and nodes between the farthest pair of points and the seam of the periodic grid.
-_INTERVALS, _GUARD = 64, 16
+#: Nodes between the farthest pair of points and the seam of the periodic grid.
+_GUARD = 16
 #: Sides of the periodic grid: few, since each is compiled for, and of small factors, since each is transformed.
-_SIDES = tuple(sorted({2**a * b for a in range(5, 13) for b in (4, 5, 6)} - {128, 160}))[:17]
+_SIDES = (384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 #: How much wider than the map its grid is made, so that the map can grow for a while.
 _SLACK = 1.2
 
@@ -44,10 +44,9 @@ class Grid(NamedTuple):
     @classmethod
     def around(cls, extent: float, spacing: float) -> Grid:
         """A grid for a map with a longer side of `extent`: nodes at most `spacing` apart, or as many as can be."""
-        wanted = extent * _SLACK / spacing
-        side = next((s for s in _SIDES if intervals(s) > max(wanted, _INTERVALS * _SLACK)), _SIDES[-1])
-        widest = max(extent * _SLACK, 1e-30) / intervals(side)
-        return cls(side, max(spacing, widest) if wanted > _INTERVALS * _SLACK else widest)
+        room = max(extent * _SLACK, 1e-30)
+        side = next((s for s in _SIDES if intervals(s) * spacing >= room), _SIDES[-1])
+        return cls(side, room / intervals(side))
 
 
 def intervals(side: int) -> int:
