@@ -95,7 +95,7 @@ def test_rows_longer_and_shorter_than_a_piece_in_several_chunks(monkeypatch: pyt
     )
 
 
-@pytest.mark.parametrize(("n", "dims", "size"), [(2, 2, 1.0), (33, 3, 1e-4), (300, 2, 20.0), (1500, 3, 5.0)])
+@pytest.mark.parametrize(("n", "dims", "size"), [(2, 2, 1e-4), (300, 2, 20.0), (600, 3, 5.0)])
 def test_every_pair(n: int, dims: int, size: float) -> None:
     y = _map(3, n, dims, size, copies=n // 3)
     force, total = device_gradients.exact_repulsion(jnp.asarray(y), (64, 256))
@@ -104,7 +104,7 @@ def test_every_pair(n: int, dims: int, size: float) -> None:
     np.testing.assert_allclose(force, wanted, rtol=1e-4, atol=1e-6 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("size", [1e-5, 0.1, 3.0, 20.0])
+@pytest.mark.parametrize("size", [1e-5, 1.0, 20.0])
 def test_interpolation_is_near_and_nearer_on_a_finer_grid(size: float) -> None:
     y = _map(4, 1200, 2, size, copies=200)
     wanted, z = oracle.repulsion(y.astype(np.float64))
