@@ -253,7 +253,7 @@ def search_cells(
     """
     k = distances.shape[1]
     m = cells.centroids.shape[1]
-    room = 2 * k + 32
+    room = k + k // 2 + 16
     count = len(cells.starts) - 1
     linked = cells.links.shape[1]
     best, found = np.empty((UNIT, room)), np.empty((UNIT, room), np.int64)

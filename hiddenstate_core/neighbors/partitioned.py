@@ -58,8 +58,10 @@ def partitioned_neighbors(
         rows = _sample(partition, seed + 1)
         limits = partition.some(rows, k, 1.0, workers=workers)[1][:, -1:]
         shares = (distances[rows] <= limits).mean(axis=1)
-        half = float(1.96 * shares.std(ddof=1) / np.sqrt(len(rows)))
-    return NeighborGraph(indices, distances, "partitioned", float(shares.mean()), half), partition, reach
+        inside = len(partition.cells.ids) / partition.n  # for all others the search is exact
+        measured = 1 - inside * (1 - float(shares.mean()))
+        half = inside * float(1.96 * shares.std(ddof=1) / np.sqrt(len(rows)))
+    return NeighborGraph(indices, distances, "partitioned", measured, half), partition, reach
 
 
 def chosen_reach(partition: Partition, k: int, recall: float, *, seed: int, workers: Workers) -> float:
@@ -76,5 +78,6 @@ def chosen_reach(partition: Partition, k: int, recall: float, *, seed: int, work
 
 
 def _sample(partition: Partition, seed: int) -> NDArray[np.int64]:
-    n = partition.n
-    return np.sort(np.random.default_rng(seed).choice(n, min(_SAMPLE, n), replace=False)).astype(np.int64)
+    """Some of the points in cells: the further copies of a point are no test of the search."""
+    ids = np.sort(partition.cells.ids)
+    return np.sort(np.random.default_rng(seed).choice(ids, min(_SAMPLE, len(ids)), replace=False))

@@ -14,7 +14,7 @@ from hiddenstate_core.neighbors.states import States
 __all__ = ["indexed_neighbors", "nearest_neighbors"]
 
 #: Up to so many points "auto" is exact.
-_EXACT_POINTS = 20_000
+_EXACT_POINTS = 100_000
 _METHODS = ("auto", "exact", "nndescent", "partitioned")
 
 
@@ -38,7 +38,7 @@ def nearest_neighbors(
         Neighbours of each, 1 to n - 1.
     method : {"auto", "exact", "partitioned", "nndescent"}
         All neighbours; most of them, from the nearer cells of a partition; or most of them by neighbour descent (Dong,
-        Charikar & Li 2011, by pynndescent). "auto" is exact up to 20,000 points and partitioned beyond.
+        Charikar & Li 2011, by pynndescent). "auto" is exact up to 100,000 points and partitioned beyond.
     recall : float
         Share of the true neighbours that "partitioned" is to find, above 0 to 1, on a sample of the points.
     seed : int
