@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks tsne|neighbors|placement|report``."""
+"""Command line of the benchmarks: ``python -m benchmarks tsne|neighbors|placement|whole|report``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, plot, report, runner, tables
+from benchmarks import machine, plot, report, runner, tables, whole
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.systems import SYSTEMS
 from hiddenstate_core.corpora.archives import cache_folder
@@ -30,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "report":
             for path in report.insert(options.results, options.docs):
                 print(path)
+            return 0
+        if options.command == "whole":
+            whole.run(_whole(options))
             return 0
         return _measure(options)
     except HiddenStateError as error:
@@ -99,6 +102,18 @@ def _plan(options: argparse.Namespace) -> runner.Plan:
     )
 
 
+def _whole(options: argparse.Namespace) -> whole.Plan:
+    return whole.Plan(
+        sources=tuple(options.states),
+        out=options.out,
+        neighbours=options.k,
+        iterations=options.iterations,
+        recall=options.recall,
+        sample=options.sample,
+        limit=options.limit,
+    )
+
+
 def _option(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not (name and equals):
@@ -140,6 +155,16 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--new", type=int, nargs="+", default=[200, 10_000], help="new states a batch (default 200 10000)"
             )
+    text = "one map of every state there is, with uniform affinities"
+    command = commands.add_parser("whole", help=text, description=text)
+    add = command.add_argument
+    add("--states", type=Path, nargs="+", required=True, help="FILE.npy or trace STORE.zarr, several in a row")
+    add("--out", type=Path, required=True, help="folder for figures, map and picture; a second run goes on from there")
+    add("--k", type=int, default=15, help="neighbours of a state, of equal weight (default 15)")
+    add("--iterations", type=int, default=750, help="steps of the optimiser (default 750)")
+    add("--recall", type=float, default=0.9, help="share of the true neighbours to find (default 0.9)")
+    add("--sample", type=int, default=1000, help="states on which quality is measured (default 1000)")
+    add("--limit", type=int, help="only the first states, this many")
     command = commands.add_parser("report", help="insert results into the documentation")
     command.add_argument("results", type=Path, nargs="+", metavar="RESULTS.json")
     command.add_argument("--docs", type=Path, default=Path("docs/performance.md"), help="page with markers")

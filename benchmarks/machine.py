@@ -6,10 +6,11 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["cores", "describe", "load", "source_of_hiddenstate", "version"]
+__all__ = ["cores", "describe", "load", "peak_megabytes", "source_of_hiddenstate", "version"]
 
 _DISTRIBUTIONS = (
     "hiddenstate",
@@ -66,6 +67,22 @@ def source_of_hiddenstate() -> str:
     for path in sorted(folder.rglob("*.py")):
         digest.update(f"{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
+
+
+def peak_megabytes() -> float:
+    """Largest resident memory of this process or of a child it waited for, in MiB.
+
+    Linux carries the parent's peak over into ``ru_maxrss`` of a new process; VmHWM starts afresh.
+    """
+    import resource
+
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    own: Any = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text(encoding="utf-8").splitlines()
+        own = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), own)
+    return float(max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / unit)
 
 
 def _memory() -> float | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hiddenstate_core.atomic import atomic_path
 from hiddenstate_core.errors import InputError
 
-__all__ = ["StatesFile", "load", "prepare", "source_name", "stand_in"]
+__all__ = ["StatesFile", "classes", "count", "load", "prepare", "source_name", "stand_in"]
 
 #: Rows read at a time: the harness itself stays small, whatever it measures.
 _BLOCK = 1 << 16
@@ -73,6 +73,21 @@ def prepare(sources: Sequence[Path], start: int, stop: int, cache: Path) -> Stat
             rows.flush()
             del rows
     return StatesFile(path, name)
+
+
+def count(sources: Sequence[Path]) -> int:
+    """States that there are in all of `sources`."""
+    return sum(len(_open(path)) for path in sources)
+
+
+def classes(sources: Sequence[Path], n: int) -> NDArray[np.float32] | None:
+    """Probability of the last class at each of the first `n` states, where every source is a trace store."""
+    import hiddenstate_core as hs
+
+    if any(path.suffix == ".npy" for path in sources):
+        return None
+    parts = [hs.open_trace(path).probabilities() for path in sources]
+    return np.concatenate([np.asarray(part[:, -1], np.float32) for part in parts])[:n]
 
 
 def load(source: Path | None, n: int) -> NDArray[np.float32]:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import peak_megabytes
+
 __all__ = ["main"]
 
 
@@ -17,7 +19,7 @@ def main(asked: str, told: str) -> None:
     task = json.loads(Path(asked).read_text(encoding="utf-8"))
     _pin(int(task["threads"]))
     answer = _function(task["kind"])(task)
-    Path(told).write_text(json.dumps(answer | {"peak_megabytes": _peak()}), encoding="utf-8")
+    Path(told).write_text(json.dumps(answer | {"peak_megabytes": peak_megabytes()}), encoding="utf-8")
 
 
 def _function(kind: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -38,22 +40,6 @@ def _pin(threads: int) -> None:
     """Leave this process as many cores as it may have threads."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-
-
-def _peak() -> float:
-    """Largest resident memory of this process or of a child it waited for, in MiB.
-
-    Linux carries the parent's peak over into ``ru_maxrss`` of a new process; VmHWM starts afresh.
-    """
-    import resource
-
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    own: Any = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    status = Path("/proc/self/status")
-    if status.exists():
-        lines = status.read_text(encoding="utf-8").splitlines()
-        own = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), own)
-    return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / unit
 
 
 if __name__ == "__main__":

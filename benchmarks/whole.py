@@ -1,0 +1,184 @@
+"""One map of every state there is: uniform affinities, interpolation; its times, recall, divergence and picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import machine, states
+from hiddenstate_core.atomic import atomic_path, write_text
+from hiddenstate_core.neighbors import NeighborGraph, States, nearest_neighbors
+from hiddenstate_core.projection import (
+    Affinities,
+    Checkpoint,
+    Interpolation,
+    OptimizerOptions,
+    Progress,
+    initial_positions,
+    optimize,
+    quality,
+    uniform_affinities,
+)
+
+__all__ = ["Plan", "run"]
+
+#: Sides of the picture in pixels.
+_PIXELS = 1600
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What to map.
+
+    Parameters
+    ----------
+    sources : tuple of Path
+        Trace stores or ``.npy`` files, one after another.
+    out : Path
+        Folder for ``whole.json``, ``map.npy``, ``whole.png`` and what a second run goes on from.
+    neighbours : int
+        Neighbours of each state, of equal weight.
+    iterations : int
+        Steps of the optimiser.
+    recall : float
+        Share of the true neighbours that the search aims at.
+    sample : int
+        States on which quality is measured.
+    limit : int or None
+        Only the first so many states.
+    """
+
+    sources: tuple[Path, ...]
+    out: Path
+    neighbours: int = 15
+    iterations: int = 750
+    recall: float = 0.9
+    sample: int = 1000
+    limit: int | None = None
+
+
+def run(plan: Plan, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """Make the map, judge it, draw it; returns the figures, which stand in ``whole.json`` too.
+
+    A run that was cut off goes on from its graph and its last saved iteration; its times are then those of the rest.
+    """
+    plan.out.mkdir(parents=True, exist_ok=True)
+    clock = _Clock(say)
+    n = states.count(plan.sources) if plan.limit is None else plan.limit
+    source = np.load(states.prepare(plan.sources, 0, n, plan.out).path, mmap_mode="r")
+    clock("prepared")
+    points = States.read(source)
+    clock("read")
+    graph = _graph(points, plan)
+    clock("graph")
+    start = initial_positions("pca", points, 2, 0)
+    affinities = uniform_affinities(graph)
+    clock("affinities")
+    recall = graph.recall
+    del points, graph
+    done = _optimize(affinities, start, plan, say)
+    clock("iterations")
+    with atomic_path(plan.out / "map.npy") as aside, aside.open("wb") as file:
+        np.save(file, done.positions)
+    told = {
+        "benchmark": "whole",
+        "states": states.source_name(plan.sources),
+        "n": n,
+        "settings": {"neighbours": plan.neighbours, "iterations": done.iteration},
+        "seconds": clock.seconds,
+        "total_seconds": sum(clock.seconds.values()) - clock.seconds["prepared"],
+        "peak_megabytes": machine.peak_megabytes(),
+        "graph_recall": recall,
+        "machine": machine.describe(),
+    }
+    write_text(plan.out / "whole.json", json.dumps(told, indent=2))
+    points = States.read(source)
+    judged = quality(
+        points, done.positions, affinities=affinities, graph=_graph(points, plan), sample=plan.sample
+    )  # fmt: skip
+    clock("quality")
+    told["quality"] = judged.to_dict()
+    write_text(plan.out / "whole.json", json.dumps(told, indent=2))
+    draw(done.positions, states.classes(plan.sources, n), plan.out / "whole.png")
+    say(json.dumps(told, indent=2))
+    return told
+
+
+class _Clock:
+    """Seconds since the last call, by stage."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.seconds: dict[str, float] = {}
+        self._say = say
+        self._last = time.perf_counter()
+
+    def __call__(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._last
+        self._last = now
+        self._say(f"{stage}: {self.seconds[stage]:.1f} s, at most {machine.peak_megabytes():,.0f} MB so far")
+
+
+def _graph(points: States, plan: Plan) -> NeighborGraph:
+    """The neighbours, kept on disk for a run that is cut off later."""
+    files = [plan.out / f"{name}.npy" for name in ("indices", "distances", "recall")]
+    if all(file.exists() for file in files):
+        indices, distances, recall = (np.load(file) for file in files)
+        if indices.shape == (len(points), plan.neighbours):
+            return NeighborGraph(indices, distances, "partitioned", float(recall))
+    graph = nearest_neighbors(points, plan.neighbours, method="partitioned", recall=plan.recall, progress=True)
+    for file, array in zip(files, (graph.indices, graph.distances, np.array(graph.recall)), strict=True):
+        with atomic_path(file) as aside, aside.open("wb") as stream:
+            np.save(stream, array)
+    return graph
+
+
+def _optimize(affinities: Affinities, start: NDArray[np.float32], plan: Plan, say: Callable[[str], None]) -> Progress:
+    began = time.perf_counter()
+
+    def tell(progress: Progress) -> None:
+        extent = np.ptp(progress.positions, axis=0)
+        say(
+            f"iteration {progress.iteration}: KL {progress.kl_divergence:.4f}, "
+            f"{extent[0]:.0f} x {extent[1]:.0f}, {time.perf_counter() - began:.0f} s"
+        )
+
+    return optimize(
+        affinities,
+        start,
+        Interpolation(),
+        OptimizerOptions(max_iter=plan.iterations, patience=None),
+        callback=tell,
+        checkpoint=Checkpoint(plan.out / "descent.npz", seconds=300),
+    )
+
+
+def draw(positions: NDArray[np.float32], classes: NDArray[np.float32] | None, target: Path) -> None:
+    """A picture of the map: density, coloured by the mean of `classes` (0 to 1) where there are any."""
+    import colorcet
+    import datashader
+    import datashader.transfer_functions as shading
+    import pandas as pd
+
+    low, high = (np.quantile(positions, q, axis=0) for q in (0.0005, 0.9995))
+    middle, half = (low + high) / 2, float((high - low).max()) * 0.53
+    canvas = datashader.Canvas(
+        _PIXELS, _PIXELS, (middle[0] - half, middle[0] + half), (middle[1] - half, middle[1] + half)
+    )
+    frame = pd.DataFrame({"x": positions[:, 0], "y": positions[:, 1]})
+    if classes is None:
+        image = shading.shade(canvas.points(frame, "x", "y"), cmap=colorcet.CET_L18, how="eq_hist")
+    else:
+        frame["value"] = classes
+        mean = canvas.points(frame, "x", "y", datashader.mean("value"))
+        image = shading.shade(mean, cmap=colorcet.CET_D1A, how="linear", span=(0, 1))
+    picture = shading.set_background(image, "white").to_pil().convert("RGB").resize((_PIXELS // 2, _PIXELS // 2), 1)
+    with atomic_path(target) as aside, aside.open("wb") as file:
+        picture.quantize(128).save(file, "PNG", optimize=True)
