@@ -31,6 +31,8 @@ __all__ = ["Plan", "run"]
 
 #: Sides of the picture in pixels.
 _PIXELS = 1600
+#: Of the probabilities 0, 0.5 and 1: blue, grey and vermilion, which colour-blind people tell apart.
+_COLOURS = ((0, 90, 170), (150, 146, 140), (213, 80, 0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,11 +163,10 @@ def _optimize(affinities: Affinities, start: NDArray[np.float32], plan: Plan, sa
 
 
 def draw(positions: NDArray[np.float32], classes: NDArray[np.float32] | None, target: Path) -> None:
-    """A picture of the map: density, coloured by the mean of `classes` (0 to 1) where there are any."""
-    import colorcet
+    """A picture of the map: the denser the stronger, coloured by the mean of `classes` (0 to 1) where there are any."""
     import datashader
-    import datashader.transfer_functions as shading
     import pandas as pd
+    from PIL import Image
 
     low, high = (np.quantile(positions, q, axis=0) for q in (0.0005, 0.9995))
     middle, half = (low + high) / 2, float((high - low).max()) * 0.53
@@ -173,12 +174,12 @@ def draw(positions: NDArray[np.float32], classes: NDArray[np.float32] | None, ta
         _PIXELS, _PIXELS, (middle[0] - half, middle[0] + half), (middle[1] - half, middle[1] + half)
     )
     frame = pd.DataFrame({"x": positions[:, 0], "y": positions[:, 1]})
-    if classes is None:
-        image = shading.shade(canvas.points(frame, "x", "y"), cmap=colorcet.CET_L18, how="eq_hist")
-    else:
-        frame["value"] = classes
-        mean = canvas.points(frame, "x", "y", datashader.mean("value"))
-        image = shading.shade(mean, cmap=colorcet.CET_D1A, how="linear", span=(0, 1))
-    picture = shading.set_background(image, "white").to_pil().convert("RGB").resize((_PIXELS // 2, _PIXELS // 2), 1)
+    frame["value"] = 0.5 if classes is None else classes
+    count = np.asarray(canvas.points(frame, "x", "y", datashader.count()), np.float64)
+    mean = np.nan_to_num(np.asarray(canvas.points(frame, "x", "y", datashader.mean("value")), np.float64), nan=0.5)
+    strength = np.where(count > 0, 0.45 + 0.55 * np.log1p(count) / np.log1p(np.quantile(count[count > 0], 0.99)), 0.0)
+    colour = np.stack([np.interp(mean, (0, 0.5, 1), channel) for channel in zip(*_COLOURS, strict=True)], axis=-1)
+    pixels = 255 - np.minimum(strength, 1)[..., None] * (255 - colour)
+    picture = Image.fromarray(np.uint8(pixels[::-1])).resize((_PIXELS // 2, _PIXELS // 2), Image.Resampling.BOX)
     with atomic_path(target) as aside, aside.open("wb") as file:
         picture.quantize(128).save(file, "PNG", optimize=True)
