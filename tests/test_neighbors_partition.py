@@ -31,7 +31,7 @@ def _points(kind: str, n: int, d: int, seed: int = 0) -> NDArray[np.float32]:
     if kind == "uniform":
         x = rng.random((n, d))
     elif kind == "lattice":  # distances tie by the dozen
-        x = rng.integers(0, 3, (n, d))
+        x = rng.integers(0, 3, (n, d)).astype(np.float64)
     elif kind == "trace":  # a path of few directions, with some noise
         x = np.tanh(0.1 * rng.normal(size=(n, 4)).cumsum(axis=0) @ rng.normal(size=(4, d)))
         x = x + 0.01 * rng.normal(size=(n, d))
@@ -240,7 +240,7 @@ def test_kernels_without_the_jit(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(np.unique(hashes)) == len(np.unique(x, axis=0))
         plain(reduce_rows)(0, 90, x, cells.reduction.center, cells.reduction.basis, short)
         np.testing.assert_allclose(short, cells.reduction(x, workers), rtol=1e-5, atol=1e-6)
-        for name in ("_squared_distance", "_sift", "_select", "_write", "_screen", "_hits", "_reached"):
+        for name in ("_squared_distance", "_select", "_write", "_screen", "_hits", "_join"):
             monkeypatch.setattr(kernels, name, plain(getattr(kernels, name)))
         monkeypatch.setattr(partitions, "search_cells", plain(search_cells))
         found = cells.whole(5, 1.0, workers=workers)

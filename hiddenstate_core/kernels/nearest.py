@@ -85,27 +85,6 @@ def _squared_distance(x: NDArray[np.float32], y: NDArray[np.float32]) -> float:
 
 
 @kernel(inline=True)
-def _sift(distance: NDArray[np.float64], index: NDArray[np.int64], at: int, size: int, d: float, j: int) -> None:
-    """Put (d, j) at or below place `at` of a max-heap of `size` pairs ordered by (distance, index)."""
-    while True:
-        child = 2 * at + 1
-        if child >= size:
-            break
-        other = child + 1
-        if other < size and (
-            distance[other] > distance[child] or (distance[other] == distance[child] and index[other] > index[child])
-        ):
-            child = other
-        if distance[child] < d or (distance[child] == d and index[child] <= j):
-            break
-        distance[at] = distance[child]
-        index[at] = index[child]
-        at = child
-    distance[at] = d
-    index[at] = j
-
-
-@kernel(inline=True)
 def _select(distance: NDArray[np.float64], index: NDArray[np.int64], size: int, k: int) -> None:
     """Bring the k smallest of `size` pairs (distance, index) to the front, the k-th to its place (Hoare 1961)."""
     low, high = 0, size - 1
@@ -140,16 +119,19 @@ def _write(
     indices: NDArray[np.int64],
     scale: float,
 ) -> None:
-    """Write the k smallest pairs ascending, as ``sqrt(distance) * scale``; the pairs are used up."""
+    """Write the k smallest pairs ascending, as ``sqrt(distance) * scale``; the pairs are used up (Shell 1959)."""
     k = distances.shape[0]
     _select(distance, index, size, k)
-    for at in range(k // 2 - 1, -1, -1):
-        _sift(distance, index, at, k, distance[at], index[at])
-    for last in range(k - 1, -1, -1):
-        d, j = distance[0], index[0]
-        _sift(distance, index, 0, last, distance[last], index[last])
-        distances[last] = np.float32(math.sqrt(d) * scale)
-        indices[last] = j
+    for step in (57, 23, 10, 4, 1):
+        for first in range(step, k):
+            d, j, at = distance[first], index[first], first
+            while at >= step and (distance[at - step] > d or (distance[at - step] == d and index[at - step] > j)):
+                distance[at], index[at] = distance[at - step], index[at - step]
+                at -= step
+            distance[at], index[at] = d, j
+    for at in range(k):
+        distances[at] = np.float32(math.sqrt(distance[at]) * scale)
+        indices[at] = index[at]
 
 
 @kernel(fast=True, inline=True)
@@ -195,25 +177,15 @@ def _hits(screened: NDArray[np.float32], limit: np.float32, hits: NDArray[np.int
 
 
 @kernel(inline=True)
-def _reached(
-    planes: NDArray[np.float32],
-    spans: NDArray[np.float32],
-    cuts: NDArray[np.float32],
-    gap: np.float32,
-    offset: np.float32,
-    active: NDArray[np.int64],
-) -> int:
-    """Write the queries for which ``planes <= spans * gap + offset`` and ``gap <= cuts``; returns how many."""
-    count = np.int32(0)
-    for c in range(np.uint64(PANEL)):
-        count += np.int32((planes[c] <= spans[c] * gap + offset) & (gap <= cuts[c]))
-    if count == 0:
-        return 0
-    size = np.int64(0)
-    for c in range(PANEL):
-        active[size] = c
-        size += np.int64((planes[c] <= spans[c] * gap + offset) & (gap <= cuts[c]))
-    return int(size)
+def _join(u: NDArray[np.float32], own: NDArray[np.float32], panel: NDArray[np.float32], q: int) -> tuple[float, float]:
+    """Put a query into its panel; returns its squared norm and squared distance from its own centroid."""
+    square, away = 0.0, 0.0
+    for f in range(u.shape[0]):
+        panel[1 + f, q] = u[f]
+        square += np.float64(u[f]) * np.float64(u[f])
+        apart = np.float64(u[f]) - np.float64(own[f])
+        away += apart * apart
+    return square, away
 
 
 @kernel()
@@ -262,7 +234,7 @@ def search_cells(
     away, blurs = np.empty(UNIT), np.empty(UNIT)
     spans, cuts = np.empty(UNIT, np.float32), np.empty(UNIT, np.float32)
     panel = np.empty((1 + m, UNIT), np.float32)
-    active, hits = np.empty(UNIT + 1, np.int64), np.empty(PANEL + 1, np.int32)
+    active, hits = np.empty(UNIT + 1, np.int32), np.empty(PANEL + 1, np.int32)
     four, four_q = np.zeros((4, m), np.float32), np.zeros((4, m), np.float32)
     screened, planes = np.empty((4, PANEL), np.float32), np.empty((4, UNIT), np.float32)
     nearest, gaps, offsets = np.empty(4, np.int64), np.empty(4, np.float32), np.empty(4, np.float32)
@@ -275,18 +247,12 @@ def search_cells(
             queries.units[unit, 2] - queries.units[unit, 1],
         )
         own = cells.centroids[home]
-        panel[0] = np.inf
-        panel[1:] = 0
-        spans[:] = 0
-        cuts[:] = 0
-        for q in range(size):
-            u = queries.reduced[low + q]
-            square, gap = 0.0, 0.0
+        for q in range(size, UNIT):
+            panel[0, q], spans[q], cuts[q] = np.inf, 0, 0  # no query: beyond every plane
             for f in range(m):
-                panel[1 + f, q] = u[f]
-                square += np.float64(u[f]) * np.float64(u[f])
-                apart = np.float64(u[f]) - np.float64(own[f])
-                gap += apart * apart
+                panel[1 + f, q] = 0
+        for q in range(size):
+            square, gap = _join(queries.reduced[low + q], own, panel, q)
             panel[0, q] = square - gap - 8 * rounding * (math.sqrt(square) + cells.norm) ** 2
             sizes[q], bounds[q], limits[q] = 0, np.inf, np.inf
             spans[q], cuts[q] = np.inf, np.inf
@@ -294,7 +260,8 @@ def search_cells(
             norms[q] = square
             away[q] = math.sqrt(gap)
             last[q] = np.int64(1) << 62
-        seen[:] = False
+        for b in range(count):
+            seen[b] = False
         at = 0
         while at < linked + count:
             # the next four cells, the nearest first, and on which side of their planes the queries lie
@@ -307,10 +274,10 @@ def search_cells(
                     nearest[taken] = b
                     square, gap = 0.0, 0.0
                     for f in range(m):
-                        c = np.float64(cells.centroids[b, f])
-                        four[taken, f] = np.float32(-2.0 * c)
-                        square += c * c
-                        gap += (c - np.float64(own[f])) * (c - np.float64(own[f]))
+                        v = np.float64(cells.centroids[b, f])
+                        four[taken, f] = np.float32(-2.0 * v)
+                        square += v * v
+                        gap += (v - np.float64(own[f])) * (v - np.float64(own[f]))
                     gaps[taken], offsets[taken] = max(2 * math.sqrt(gap), 1e-30), -square  # infinity times 0 is NaN
                     taken += 1
             if taken == 0:
@@ -320,13 +287,14 @@ def search_cells(
                 furthest = max(furthest, cuts[q])
             if at <= linked and gaps[0] > furthest:
                 break  # all that follow are further away
-            if gaps[:taken].min() > furthest:
-                continue
             _screen(panel, four, planes)
             for t in range(taken):
                 b = nearest[t]
                 begin, end = cells.starts[b], cells.starts[b + 1]
-                chosen = _reached(planes[t], spans, cuts, gaps[t], offsets[t], active)
+                gap32 = gaps[t]
+                for c in range(np.uint64(UNIT)):
+                    planes[t, c] = planes[t, c] - spans[c] * gap32 if gap32 <= cuts[c] else np.float32(np.inf)
+                chosen = _hits(planes[t], offsets[t], active)
                 for group in range(0, chosen, 4):
                     members = min(4, chosen - group)
                     for g in range(members):
