@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from hiddenstate_core.atomic import atomic_directory
 from hiddenstate_core.errors import InputError
 from hiddenstate_core.neighbors import NeighborGraph, nearest_neighbors
-from hiddenstate_core.projection import Affinities, kl_divergence, perplexity_affinities
+from hiddenstate_core.projection import Affinities, Estimate, perplexity_affinities, sampled_kl_divergence
 
 __all__ = ["KINDS", "closest", "hits"]
 
@@ -37,18 +36,19 @@ def _prepare(task: Task) -> dict[str, Any]:
 
 
 def _divergence(task: Task) -> dict[str, Any]:
-    """KL(P || Q) of each map, Z from every pair."""
+    """KL(P || Q) of each map, Z from every pair or, of large maps, from 2e10 of them, with its standard error."""
     affinities, told = _judge_of(task)
     judged: dict[str, float] = {}
-    values = []
+    values, error = [], 0.0
     for path in task["maps"]:
         places = np.load(path)
         name = hashlib.sha256(places.tobytes()).hexdigest()
         if name not in judged:
             finite = bool(np.isfinite(places).all())
-            judged[name] = kl_divergence(affinities, places, n_jobs=task["threads"]) if finite else float("nan")
+            estimate = sampled_kl_divergence(affinities, places, n_jobs=task["threads"]) if finite else Estimate(np.nan)
+            judged[name], error = estimate.value, max(error, estimate.error)
         values.append(judged[name])
-    return {"kl_divergence": values, "judge": told}
+    return {"kl_divergence": values, "judge": told | {"kl_error": error}}
 
 
 def _judge_of(task: Task) -> tuple[Affinities, dict[str, Any]]:
@@ -75,12 +75,7 @@ def _affinities(task: Task) -> tuple[Affinities, dict[str, Any]]:
 def _search(x: NDArray[np.float32], k: int, threads: int) -> NeighborGraph:
     if len(x) <= EXACT_STATES:
         return nearest_neighbors(x, k, method="exact", n_jobs=threads)
-    search: Callable[..., NeighborGraph] = nearest_neighbors
-    asked = {"recall": _RECALL} if "recall" in inspect.signature(search).parameters else {}
-    try:
-        return search(x, k, method="partitioned", n_jobs=threads, **asked)
-    except InputError:  # a version that has not got this search
-        return search(x, k, n_jobs=threads)
+    return nearest_neighbors(x, k, method="partitioned", recall=_RECALL, n_jobs=threads)
 
 
 def _kept(folder: Path) -> tuple[Affinities, dict[str, Any]] | None:

@@ -20,10 +20,10 @@ from hiddenstate_core.kernels import planar
 from hiddenstate_core.kernels import quality as kernels
 from hiddenstate_core.kernels.jit import plain
 from hiddenstate_core.neighbors import States, nearest_neighbors
-from hiddenstate_core.projection import Embedding, perplexity_affinities
+from hiddenstate_core.projection import Embedding, kl_divergence, perplexity_affinities
 from hiddenstate_core.projection.estimates import Estimate, pearson, ranks, spearman, systematic_mean
 from hiddenstate_core.projection.map_neighbors import map_neighbors
-from hiddenstate_core.projection.quality import Quality, quality
+from hiddenstate_core.projection.quality import Quality, quality, sampled_kl_divergence
 from tests.oracles import quality as oracle
 from tests.oracles import tsne
 
@@ -320,3 +320,19 @@ def test_bad_input_is_refused_by_name(x: Any, y: Any, options: dict[str, Any], m
 def test_map_neighbors_refuse_other_numbers(k: Any) -> None:
     with pytest.raises(InputError, match="1 to 49 neighbours"):
         map_neighbors(_Y, k)
+
+
+def test_divergence_of_a_map_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).normal(size=(3000, 5))
+    places = np.asarray(8 * x[:, :2], np.float32)
+    affinities = perplexity_affinities(nearest_neighbors(x, 30), 10)
+    whole = sampled_kl_divergence(affinities, places)
+    assert whole.error == 0
+    assert whole.value == pytest.approx(kl_divergence(affinities, places), rel=1e-6)
+    monkeypatch.setattr(module, "_MASS_PAIRS", 0)  # a thousand rows
+    part = sampled_kl_divergence(affinities, places)
+    assert 0 < part.error < 0.1
+    assert abs(part.value - whole.value) < 5 * part.error
+    assert sampled_kl_divergence(affinities, places, n_jobs=1) == sampled_kl_divergence(affinities, places, n_jobs=3)
+    with pytest.raises(InputError, match="affinities are of 3000 points, the map has 3"):
+        sampled_kl_divergence(affinities, places[:3])

@@ -17,7 +17,7 @@ from hiddenstate_core.projection.map_neighbors import map_neighbors
 from hiddenstate_core.projection.optimizer import Callback, OptimizerOptions, Progress, optimize
 from hiddenstate_core.projection.placement import Placement
 from hiddenstate_core.projection.precomputed import precomputed_affinities
-from hiddenstate_core.projection.quality import Quality, quality
+from hiddenstate_core.projection.quality import Quality, quality, sampled_kl_divergence
 from hiddenstate_core.projection.tsne import TSNE
 
 __all__ = [
@@ -46,5 +46,6 @@ __all__ = [
     "precomputed_affinities",
     "principal_components",
     "quality",
+    "sampled_kl_divergence",
     "uniform_affinities",
 ]

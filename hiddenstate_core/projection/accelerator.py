@@ -204,7 +204,7 @@ def optimize_on_device(
     *,
     method: str = "auto",
     device: str = "gpu",
-    spacing: float = 0.5,
+    spacing: float = 0.4,
     callback: Callback | None = None,
     progress: bool = False,
 ) -> Progress:

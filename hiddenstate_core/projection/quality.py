@@ -19,7 +19,7 @@ from hiddenstate_core.projection.affinities import Affinities
 from hiddenstate_core.projection.estimates import Estimate, pearson, sample_mean, spearman, systematic_mean
 from hiddenstate_core.projection.map_neighbors import MapTree, read_positions
 
-__all__ = ["Quality", "quality"]
+__all__ = ["Quality", "quality", "sampled_kl_divergence"]
 
 Float = NDArray[np.float32]
 
@@ -185,6 +185,41 @@ def quality(
         n, k, size, _mean(recall), _mean(trust), _mean(continuity), *_correlations(states.data, places, seed),
         divergence, overall, hits, recall, trust, continuity, hit,
     )  # fmt: skip
+
+
+def sampled_kl_divergence(
+    affinities: Affinities, positions: Any, *, seed: int = 0, n_jobs: int | None = None
+) -> Estimate:
+    """KL(P || Q) of a map of any size, with its standard error, in nats.
+
+    Parameters
+    ----------
+    affinities : Affinities
+        P.
+    positions : (n, 1 to 3) array-like or Embedding
+        The map.
+    seed : int
+        Of the sample.
+    n_jobs : int or None
+        Threads; see `Workers`. The result does not depend on it.
+
+    Returns
+    -------
+    Estimate
+        Exact, with an error of 0, up to 141,421 points. Beyond, Z is that of every s-th point in the order of a k-d
+        tree, against all others: O(nnz + 2e10) however large the map.
+
+    Raises
+    ------
+    InputError
+        Not as many places as the affinities have points, or places that are not finite.
+    """
+    places = read_positions(positions)
+    if len(places) != affinities.n:
+        raise InputError(f"The affinities are of {affinities.n} points, the map has {len(places)}.")
+    seed = _whole(seed, "seed", 0)
+    with Workers(n_jobs) as workers:
+        return _divergence(affinities, places, MapTree.build(places, workers), seed, workers)
 
 
 def _whole(value: Any, name: str, least: int) -> int:

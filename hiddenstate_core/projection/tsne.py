@@ -201,6 +201,8 @@ class TSNE(Estimator):
         given = isinstance(source, Affinities)
         perplexities = (1.0,) if given else checked_perplexities(self.perplexity, n)
         dims, method, repulsion = self._gradient(n)
+        if device != "cpu":
+            method = self._on_device(device, n, dims)
         start = initial_positions(self.init, source if isinstance(source, States) else n, dims, seed)
         recipe = Recipe(self.affinity, perplexities, self.neighbors, seed, self.n_jobs, bool(self.verbose))
         prepared = prepare(source, recipe, self._file("affinities.npz"))
@@ -338,6 +340,15 @@ class TSNE(Estimator):
             "interpolation": Interpolation(),
         }
         return dims, method, repulsions[method]
+
+    def _on_device(self, device: str, n: int, dims: int) -> str:
+        """Name of the method that will run there; refuses before the long search what cannot be done after it."""
+        from hiddenstate_core.projection.accelerator import find_device, method_on_device
+
+        if self.checkpoint is not None:
+            raise InputError("Checkpoints are written on the CPU only; use device='cpu' or checkpoint=None.")
+        find_device(device)
+        return method_on_device(self.method, n, dims)
 
     def _optimize(
         self,
