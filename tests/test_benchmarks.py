@@ -66,7 +66,7 @@ def test_a_small_run_writes_its_figures(measured: Path) -> None:
         assert 0 < one["fit_seconds"] < one["seconds"], "the whole process takes longer than the fit"
         assert one["seconds_spread"][0] <= one["seconds"] <= one["seconds_spread"][1]
         assert one["peak_megabytes"] > 10
-        assert one["judge"] == {"neighbors": "exact", "recall": 1.0, "k": 24}
+        assert one["judge"] == {"neighbors": "exact", "recall": 1.0, "k": 24, "kl_error": 0.0}
     assert told["rows"][0]["source"]
 
 
