@@ -49,6 +49,7 @@ def _points(kind: str, n: int, d: int, seed: int = 0) -> NDArray[np.float32]:
 def many_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells and reduced rows also where there are few points."""
     monkeypatch.setattr(partitions, "_SINGLE", 1)
+    monkeypatch.setattr(partitions, "_FILL", 1)
     monkeypatch.setattr(partitions, "_LINKS", 7)
 
 
@@ -230,6 +231,7 @@ def test_kernels_without_the_jit(monkeypatch: pytest.MonkeyPatch) -> None:
     x = _points("clustered", 90, 6)
     x[80:] = x[2]
     monkeypatch.setattr(partitions, "_SINGLE", 1)
+    monkeypatch.setattr(partitions, "_FILL", 1)
     monkeypatch.setattr(partitions, "_CELLS", 1)
     with Workers(1) as workers:
         cells = Partition.build(States.read(x), 6, seed=0, workers=workers)

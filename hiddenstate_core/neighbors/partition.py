@@ -17,8 +17,9 @@ from hiddenstate_core.progress import Advance
 
 __all__ = ["Partition"]
 
-#: Cells are this times the square root of the number of points; fewer points than the second have one cell.
-_CELLS, _SINGLE = 4, 2000
+#: Cells are this times the square root of the number of points, or hold so many points on average; fewer points than
+#: the third have one cell.
+_CELLS, _FILL, _SINGLE = 4, 128, 2000
 #: Points that train a centroid, rounds of training, and cells linked to each.
 _TRAINING, _ROUNDS, _LINKS = 20, 5, 256
 #: Queries between two moves of the progress bar, and units that a thread takes at a time.
@@ -62,7 +63,7 @@ class Partition:
             reduced = reduced[kept]
         n = len(kept)
         norm = float(np.sqrt(np.einsum("ij,ij->i", reduced, reduced, dtype=np.float64).max()))
-        count = 1 if n < _SINGLE else min(n, int(_CELLS * np.sqrt(n)))
+        count = 1 if n < _SINGLE else max(1, min(n // _FILL, int(_CELLS * np.sqrt(n))))
         centroids, labels = _clustered(reduced, count, norm, seed, workers)
         order = np.argsort(labels, kind="stable")
         starts = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=len(centroids)))]).astype(np.int64)
