@@ -21,7 +21,7 @@ __all__ = ["KINDS", "closest", "hits"]
 
 Task = dict[str, Any]
 #: Up to so many states the judge's affinities come from an exact search.
-EXACT_STATES = 100_000
+EXACT_STATES = 1_000_000
 #: Recall asked of the approximate search beyond.
 _RECALL = 0.99
 _SAMPLE, _NEAREST = 1000, 10
