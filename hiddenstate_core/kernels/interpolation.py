@@ -125,32 +125,36 @@ def join_fields(start: int, stop: int, parts: NDArray[np.float32], fields: NDArr
 def gather_field(
     start: int,
     stop: int,
+    block: int,
     positions: NDArray[np.float32],
     frame: NDArray[np.float64],
     fields: NDArray[np.float32],
     force: NDArray[np.float32],
-    mass: NDArray[np.float64],
+    sums: NDArray[np.float64],
 ) -> None:
-    """Read potential and force at points `start` to `stop`, interpolated from the nodes around each.
+    """Read potential and force at points `start` to `stop`, one block, interpolated from the nodes around each.
 
     Parameters
     ----------
     start, stop : int
         Points to work on.
+    block : int
+        Points in a block.
     positions, frame
         As for `spread_charges`.
     fields : (rows, columns, 4) float32
         Potential, force along x, force along y, and nothing, at each node.
     force : (n, 2) float32
         Receives ``sum_j w_ij^2 (y_i - y_j)``.
-    mass : (n,) float64
-        Receives ``sum_{j != i} w_ij``; what the point itself contributes, 1, is taken off.
+    sums : (blocks,) float64
+        Receives the block's part of Z, ``sum_i sum_{j != i} w_ij``; what a point itself contributes, 1, is taken off.
     """
     low_x, low_y, scale = np.float32(frame[0]), np.float32(frame[1]), np.float32(frame[2])
     columns = np.int64(fields.shape[1])
     nodes = fields.reshape(-1)
     wx, wy = np.empty(NODES, np.float32), np.empty(NODES, np.float32)
     total = np.empty(4, np.float32)
+    mass = 0.0
     for i in range(start, stop):
         x, y = (positions[i, 0] - low_x) * scale, (positions[i, 1] - low_y) * scale
         c, r = np.int64(x), np.int64(y)
@@ -166,6 +170,7 @@ def gather_field(
                 for k in range(4):
                     total[k] += w * line[4 * e + k]
             at += 4 * columns
-        mass[i] = total[0] - 1.0
+        mass += np.float64(total[0]) - 1.0
         force[i, 0] = total[1]
         force[i, 1] = total[2]
+    sums[start // block] = mass

@@ -90,6 +90,7 @@ class Descent:
         self.affinities, self.repulsion = affinities, repulsion
         self.positions = positions
         self.velocity = np.zeros_like(positions)
+        self._attract = np.empty_like(positions)
         self.gains = np.ones_like(positions)
         self.order: NDArray[np.int32] | None = None
         self.drift = np.zeros(positions.shape[1])
@@ -105,7 +106,7 @@ class Descent:
         n, dims = self.positions.shape
         if n >= _ORDERED_POINTS and (self.iteration in _ORDERED_AT or self.iteration % _ORDERED_EVERY == 0):
             self._rearrange(workers)
-        attract = attractive_force(self._ordered, self.positions, workers)
+        attract = attractive_force(self._ordered, self.positions, workers, self._attract)
         repel, self.normalization = self.repulsion(self.positions, workers)
         settings = np.array(
             [

@@ -35,7 +35,8 @@ class Repulsion(Protocol):
         Returns
         -------
         force : (n, dims) float32
-            ``sum_j w_ij^2 (y_i - y_j)`` with ``w_ij = 1 / (1 + |y_i - y_j|^2)``.
+            ``sum_j w_ij^2 (y_i - y_j)`` with ``w_ij = 1 / (1 + |y_i - y_j|^2)``. Good until the next call, which may use
+            its memory again.
         Z : float
             ``sum_i sum_{j != i} w_ij``, summed in float64 in a fixed order.
         """
@@ -82,10 +83,10 @@ class Rows(Protocol):
 
 
 def attractive_force(
-    affinities: Rows, positions: NDArray[np.float32], workers: Workers
-) -> NDArray[np.float32]:  # fmt: skip
-    """``sum_j p_ij w_ij (y_i - y_j)``, (n, dims) float32; O(nnz)."""
-    force = np.empty_like(positions)
+    affinities: Rows, positions: NDArray[np.float32], workers: Workers, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """``sum_j p_ij w_ij (y_i - y_j)``, (n, dims) float32, into `out` if it is given; O(nnz)."""
+    force = np.empty_like(positions) if out is None else out
     a = affinities
     workers.run(attraction, len(positions), _ROWS, positions, a.offsets, a.columns, a.values, force)
     return force

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ __all__ = ["Field", "Interpolation"]
 
 #: Points that share a tile of the grid, at least; tiles, at most; points and rows that a thread takes at a time.
 _TILE, _TILES, _GRAIN, _ROWS = 1 << 14, 64, 4096, 32
+#: Rows that are transformed at a time.
+_LINES = 16
 #: Steps in which the spacing shrinks with a small map, so that transforms of the kernels can be kept.
 _STEP = 2.0**0.25
 
@@ -64,6 +67,7 @@ class Interpolation:
     _plans: dict[tuple[int, int, float], _Plan] = dataclasses.field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _room: _Room = dataclasses.field(default_factory=lambda: _Room(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not (self.spacing > 0 and math.isfinite(self.spacing)):
@@ -73,11 +77,12 @@ class Interpolation:
 
     def __call__(self, positions: Array, workers: Workers) -> tuple[Array, float]:
         """See `Repulsion`."""
-        field = self.field(positions, workers)
-        force = np.empty_like(positions)
-        mass = np.empty(len(positions))
-        workers.run(gather_field, len(positions), _GRAIN, positions, field.frame, field.values, force, mass)
-        return force, max(float(mass.sum()), np.finfo(np.float64).tiny)
+        n = len(positions)
+        frame, values = self._field(positions, workers)
+        force = self._room.take("force", (n, 2), np.float32)
+        sums = np.empty(-(-n // _GRAIN))
+        workers.run(gather_field, n, _GRAIN, _GRAIN, positions, frame, values, force, sums)
+        return force, max(float(sums.sum()), np.finfo(np.float64).tiny)
 
     def field(self, positions: Array, workers: Workers) -> Field:
         """Potential and force of all points, at every node of a grid around them.
@@ -94,6 +99,11 @@ class Interpolation:
         InputError
             The map does not have two dimensions.
         """
+        frame, values = self._field(positions, workers)
+        return Field(frame, values.copy())
+
+    def _field(self, positions: Array, workers: Workers) -> tuple[NDArray[np.float64], Array]:
+        """As `field`, in memory that the next call uses again."""
         n, dims = positions.shape
         if dims != 2:
             raise InputError(f"Interpolation works in 2 dimensions, not {dims}; use method='barnes_hut' or 'exact'.")
@@ -112,11 +122,11 @@ class Interpolation:
         rows, columns = (int((boxes[:, c] + boxes[:, 2 + c]).max()) for c in range(2))
         areas = boxes[:, 2] * boxes[:, 3]
         boxes[1:, 4] = np.cumsum(areas)[:-1]
-        tiles = np.empty(int(areas.sum()))
+        tiles = self._room.take("tiles", (int(areas.sum()),), np.float64)
         workers.run(spread_charges, blocks, 1, size, positions, frame, boxes, tiles)
-        charges = np.empty((rows, columns), np.float32)
+        charges = self._room.take("charges", (rows, columns), np.float32)
         workers.run(sum_tiles, rows, _ROWS, boxes, tiles, charges)
-        return Field(frame, self._plan(rows, columns, spacing).convolve(charges, workers))
+        return frame, self._plan(rows, columns, spacing).convolve(charges, self._room, workers)
 
     def step(self, extent: NDArray[np.float64]) -> float:
         """Spacing of the nodes for a map of the given sides."""
@@ -174,8 +184,8 @@ class _Plan:
         odd = [scipy.fft.rfft2(f).imag * sharpen for f in forces]
         return cls((height, width), np.ascontiguousarray(even, np.float32), np.asarray(odd, np.float32))
 
-    def convolve(self, charges: Array, workers: Workers) -> Array:
-        """Fields of charges (rows, columns): (rows, columns, 4) float32.
+    def convolve(self, charges: Array, room: _Room, workers: Workers) -> Array:
+        """Fields of charges (rows, columns): (rows, columns, 4) float32, in `room`.
 
         Rows beyond the charges are zero, and results beyond them are not wanted: the transforms along rows skip them.
         """
@@ -183,16 +193,39 @@ class _Plan:
 
         rows, columns = charges.shape
         height, width = self.shape
-        threads = workers.threads
-        half = scipy.fft.rfft(charges, width, axis=1, workers=threads)
-        spectrum = scipy.fft.fft(half, height, axis=0, workers=threads, overwrite_x=True)
-        products = np.empty((3, *spectrum.shape), np.complex64)
+        spectrum = room.take("spectrum", self.even.shape, np.complex64)
+        products = room.take("products", (3, *spectrum.shape), np.complex64)
+        fields = room.take("fields", (rows, columns, 4), np.float32)
+
+        def forward(start: int, stop: int) -> None:
+            spectrum[start:stop] = scipy.fft.rfft(charges[start:stop], width, axis=1)
+
+        def backward(start: int, stop: int) -> None:
+            parts = scipy.fft.irfft(products[:, start:stop], width, axis=2)
+            join_fields(0, stop - start, parts, fields[start:stop])
+
+        workers.run(forward, rows, _LINES)
+        spectrum[rows:] = 0
+        spectrum = scipy.fft.fft(spectrum, axis=0, workers=workers.threads, overwrite_x=True)
         workers.run(apply_kernels, height, _ROWS, spectrum, self.even, self.odd, products)
-        lines = scipy.fft.ifft(products, axis=1, workers=threads, overwrite_x=True)[:, :rows]
-        parts = scipy.fft.irfft(lines, width, axis=2, workers=threads)
-        fields = np.empty((rows, columns, 4), np.float32)
-        workers.run(join_fields, rows, _ROWS, parts, fields)
+        products = scipy.fft.ifft(products, axis=1, workers=workers.threads, overwrite_x=True)
+        workers.run(backward, rows, _LINES)
         return fields
+
+
+class _Room:
+    """Memory used again in every iteration: pages that are new to a process cost as much as the work on them."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, NDArray[Any]] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
+        """An array that keeps nothing from the last time but its memory."""
+        size = math.prod(shape)
+        held = self._held.get(name)
+        if held is None or len(held) < size:
+            held = self._held[name] = np.empty(size + size // 4, dtype)
+        return held[:size].reshape(shape)
 
 
 def _blur(size: int) -> NDArray[np.float64]:
