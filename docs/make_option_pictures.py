@@ -43,7 +43,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F
 INK, MUTED, LINE, PALE = "#1b1f24", "#5b636d", "#dfe3e8", "#d5d9de"
 STYLES: tuple[dict[str, Any], ...] = ({"size": 9.5, "weight": "bold", "color": INK}, {"size": 8.5, "color": MUTED})
 #: Inches and dots an inch: pictures are as wide as a page; room above and below the panels, and for their frames.
-WIDTH, DPI, HEAD, FOOT, EDGE = 9.6, 125, 0.50, 0.34, 0.01
+WIDTH, DPI, HEAD, FOOT, EDGE = 7.8, 154, 0.48, 0.32, 0.01
 PERPLEXITY = 30.0
 
 
@@ -235,7 +235,7 @@ def quality(maps: Maps) -> list[Panel]:
     positions, _ = maps.fit()
     judged = hs.quality(m.states, positions, sample=len(m.states))
     ramp = mpl.colormaps["cividis"]
-    recall = f"of its 10 neighbours; mean {judged.recall.value:.2f}"
+    recall = f"of 10 neighbours; mean {judged.recall.value:.2f}"
     return [
         Panel("class at each state", "what the model would say", positions),
         Panel("recall of each state", recall, positions, ramp(judged.point_recall)[:, :3]),
@@ -267,7 +267,7 @@ def draw(panels: list[Panel], material: Material, *, ramp: bool = False) -> Figu
     """Panels side by side, each with its title, the same frame and a bar that shows its scale."""
     count = len(panels)
     gap = 0.14
-    width = WIDTH if count > 2 else 0.72 * WIDTH
+    width = WIDTH if count > 2 else 0.76 * WIDTH
     side = (width - 2 * EDGE - gap * (count - 1)) / count
     height = HEAD + side + FOOT
     figure = Figure((width, height), dpi=DPI, facecolor="white")
@@ -325,11 +325,11 @@ def _legend(figure: Figure, material: Material) -> None:
 
 def _ramp(figure: Figure, width: float, height: float) -> None:
     """Legend of the recall, in the last panel's head."""
-    bar = figure.add_axes((1 - 1.0 / width - 0.26 / width, (height - 0.40) / height, 1.0 / width, 0.1 / height))
+    bar = figure.add_axes((1 - 0.78 / width, 1 - 0.38 / height, 0.6 / width, 0.09 / height))
     bar.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap="cividis")
     bar.set(xticks=[], yticks=[])
     bar.spines[:].set_visible(False)
-    for x, side in ((-8, "right"), (264, "left")):
+    for x, side in ((-12, "right"), (268, "left")):
         bar.text(x, 0, "01"[x > 0], size=8, color=MUTED, ha=side, va="center")
 
 
