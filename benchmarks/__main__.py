@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks tsne|neighbors|placement|whole|report``."""
+"""Command line of the benchmarks: ``python -m benchmarks tsne|neighbors|placement|whole|stages|report``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, plot, report, runner, tables, whole
+from benchmarks import machine, plot, report, runner, stages, tables, whole
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.systems import SYSTEMS
 from hiddenstate_core.corpora.archives import cache_folder
@@ -33,6 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         if options.command == "whole":
             whole.run(_whole(options))
+            return 0
+        if options.command == "stages":
+            cache = options.cache or options.states[0].resolve().parent / ".hiddenstate-benchmarks"
+            threads = machine.cores() if options.threads is None else options.threads
+            told = stages.run(tuple(options.states), options.n, cache, threads, options.json)
+            print(stages.section(told))
             return 0
         return _measure(options)
     except HiddenStateError as error:
@@ -165,6 +171,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--recall", type=float, default=0.9, help="share of the true neighbours to find (default 0.9)")
     add("--sample", type=int, default=1000, help="states on which quality is measured (default 1000)")
     add("--limit", type=int, help="only the first states, this many")
+    text = "each stage of a map beside its floor on this machine"
+    command = commands.add_parser("stages", help=text, description=text)
+    add = command.add_argument
+    add("--states", type=Path, nargs="+", required=True, help="FILE.npy or trace STORE.zarr, several in a row")
+    add("--n", type=int, default=100_000, help="number of states (default 100000)")
+    add("--threads", type=int, help="threads (default: all cores)")
+    add("--cache", type=Path, metavar="FOLDER", help="keep the states here (default: beside them)")
+    add("--json", type=Path, metavar="FILE", help="write every figure here")
     command = commands.add_parser("report", help="insert results into the documentation")
     command.add_argument("results", type=Path, nargs="+", metavar="RESULTS.json")
     command.add_argument("--docs", type=Path, default=Path("docs/performance.md"), help="page with markers")

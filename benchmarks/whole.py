@@ -27,7 +27,7 @@ from hiddenstate_core.projection import (
     uniform_affinities,
 )
 
-__all__ = ["Plan", "run"]
+__all__ = ["Plan", "run", "section"]
 
 #: Sides of the picture in pixels.
 _PIXELS = 1600
@@ -90,7 +90,9 @@ def run(plan: Plan, say: Callable[[str], None] = print) -> dict[str, Any]:
     with atomic_path(plan.out / "map.npy") as aside, aside.open("wb") as file:
         np.save(file, done.positions)
     told = {
+        "schema": 1,
         "benchmark": "whole",
+        "rows": [],
         "states": states.source_name(plan.sources),
         "n": n,
         "settings": {"neighbours": plan.neighbours, "iterations": done.iteration},
@@ -111,6 +113,28 @@ def run(plan: Plan, say: Callable[[str], None] = print) -> dict[str, Any]:
     draw(done.positions, states.classes(plan.sources, n), plan.out / "whole.png")
     say(json.dumps(told, indent=2))
     return told
+
+
+def section(told: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    seconds, judged = told["seconds"], told["quality"]
+    recall, divergence = judged["recall"], judged["kl_divergence"]
+    parts = ", ".join(f"{name} {seconds[name]:,.0f} s" for name in ("read", "graph", "affinities", "iterations"))
+    return "\n".join(
+        [
+            f"{told['n']:,} states of {told['states']} in one map, on {told['machine']['cores']} cores of "
+            f"{told['machine']['processor']}: {told['total_seconds'] / 60:.0f} minutes ({parts}), at most "
+            f"{told['peak_megabytes'] / 1024:.1f} GiB of memory. {told['settings']['neighbours']} neighbours of equal "
+            f"weight, {told['settings']['iterations']} iterations by interpolation.",
+            "",
+            f"- The graph holds {told['graph_recall']:.1%} of the true neighbours.",
+            f"- KL(P‖Q) {divergence['value']:.4f} ± {divergence['error']:.4f}, judged on that graph's affinities.",
+            f"- Of the 10 nearest on the map, {recall['value']:.1%} are among the 10 nearest states.",
+            f"- Trustworthiness {judged['trustworthiness']['value']:.4f} ± {judged['trustworthiness']['error']:.4f}, "
+            f"continuity {judged['continuity']['value']:.4f} ± {judged['continuity']['error']:.4f}, "
+            f"from {judged['sampled']:,} states drawn at random.",
+        ]
+    )
 
 
 class _Clock:

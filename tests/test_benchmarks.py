@@ -284,3 +284,44 @@ def test_graphs_and_placements_have_their_tables(tmp_path: Path, capsys: pytest.
         assert told in page.read_text()
         tables.show(benchmark, "title", rows)
         assert told in capsys.readouterr().out
+
+
+def test_one_map_of_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, start in (("a", 0), ("b", 300)):
+        np.save(tmp_path / f"{name}.npy", states.stand_in(600, units=12)[start : start + 300])
+    out = tmp_path / "out"
+    given = ["whole", "--states", str(tmp_path / "a.npy"), str(tmp_path / "b.npy"), "--out", str(out)]
+    given += ["--k", "12", "--iterations", "60", "--sample", "50"]
+    assert main(given) == 0
+    told = json.loads((out / "whole.json").read_text(encoding="utf-8"))
+    assert (told["n"], told["settings"]) == (600, {"neighbours": 12, "iterations": 60})
+    assert set(told["seconds"]) == {"prepared", "read", "graph", "affinities", "iterations", "quality"}
+    assert 0.9 <= told["graph_recall"] <= 1
+    assert told["quality"]["kl_divergence"]["value"] > 0
+    assert np.load(out / "map.npy").shape == (600, 2)
+    assert (out / "whole.png").stat().st_size > 500
+    graph = (out / "indices.npy").stat().st_mtime_ns
+    places = np.load(out / "map.npy").tobytes()
+    assert main(given) == 0  # goes on from what is there
+    assert (out / "indices.npy").stat().st_mtime_ns == graph
+    assert np.load(out / "map.npy").tobytes() == places
+    capsys.readouterr()
+    page = tmp_path / "page.md"
+    page.write_text("<!-- whole: begin -->\n\nold\n\n<!-- whole: end -->\n", encoding="utf-8")
+    assert main(["report", str(out / "whole.json"), "--docs", str(page)]) == 0
+    assert "600 states of a.npy + b.npy in one map" in page.read_text(encoding="utf-8")
+
+
+def test_stages_beside_their_floors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "x.npy", states.stand_in(1500, units=12))
+    target = tmp_path / "stages.json"
+    given = ["stages", "--states", str(tmp_path / "x.npy"), "--n", "1500", "--json", str(target)]
+    assert main([*given, "--threads", "1"]) == 0
+    told = json.loads(target.read_text(encoding="utf-8"))
+    names = [row["name"] for row in told["rows"]]
+    assert names[:4] == ["states read and checked", "principal components", "neighbours", "affinities"]
+    assert "repulsion by interpolation" in names
+    assert all(row["seconds"] > 0 and row["floor"] > 0 for row in told["rows"])
+    assert "| whole iteration |" in capsys.readouterr().out
+    assert main([*given[:-4], "--n", "9999"]) == 2
+    assert "9999 were asked for" in capsys.readouterr().err

@@ -159,6 +159,17 @@ def test_tsne_goes_on_from_its_folder(states: NDArray[np.float32], tmp_path: Pat
         TSNE(**common, checkpoint=tmp_path / "run").fit(states)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("method", ["exact", "barnes_hut", "interpolation"])
+def test_equal_states_part(method: str) -> None:
+    rng = np.random.default_rng(3)
+    states = np.concatenate([rng.normal(size=(1200, 8)), np.tile(rng.normal(size=(1, 8)), (60, 1))])
+    made = TSNE(perplexity=15, max_iter=500, method=method).fit(states)
+    copies = made.embedding_[1200:]
+    assert len(np.unique(copies, axis=0)) == 60
+    gaps = np.linalg.norm(copies[:, None] - copies[None], axis=2) + 1e9 * np.eye(60)
+    assert np.median(gaps.min(axis=1)) > 1e-3 * made.embedding_.std()
+
+
 def test_late_exaggeration_tightens_clusters(states: NDArray[np.float32]) -> None:
     usual = TSNE(perplexity=10, max_iter=600).fit(states).embedding_
     late = TSNE(perplexity=10, max_iter=600, late_exaggeration=4).fit(states).embedding_

@@ -132,7 +132,10 @@ def test_bad_states_are_refused(fitted: TSNE, bad: NDArray[Any], said: str) -> N
 
 def test_bad_maps_are_refused(fitted: TSNE) -> None:
     states = _blobs(0, 20)
-    for places, said in ((np.zeros((19, 2)), "20 states has shape"), (np.full((20, 2), np.inf), "must be finite")):
+    for places, said in (
+        (np.zeros((19, 2)), "20 states has shape"),
+        (np.full((20, 2), np.inf), "must be a finite float32"),
+    ):
         with pytest.raises(InputError, match=said):
             Placement(states, places)
     with pytest.raises(InputError, match="perplexity must be at least 1"):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.kernels.jit import kernel
 
-__all__ = ["PANEL", "divergence_rows", "rank_rows", "recall_rows", "student_mass"]
+__all__ = ["PANEL", "rank_rows", "recall_rows", "student_mass"]
 
 #: Points compared at a time: with 100 features a panel is 26 kB, so it stays in the first cache.
 PANEL = 64
@@ -202,28 +200,3 @@ def student_mass(
             total += np.float64(part)
             begin = end
         mass[pick] = total
-
-
-@kernel()
-def divergence_rows(
-    start: int,
-    stop: int,
-    positions: NDArray[np.float32],
-    offsets: NDArray[np.int64],
-    columns: NDArray[np.int32],
-    values: NDArray[np.float32],
-    terms: NDArray[np.float64],
-) -> None:
-    """``sum_j p_ij log(p_ij (1 + |y_i - y_j|^2))`` of each row; with log Z, their sum is KL(P || Q); O(nnz)."""
-    dims = positions.shape[1]
-    for i in range(start, stop):
-        total = 0.0
-        for e in range(offsets[i], offsets[i + 1]):
-            square = 1.0
-            for c in range(dims):
-                difference = np.float64(positions[i, c]) - np.float64(positions[columns[e], c])
-                square += difference * difference
-            p = np.float64(values[e])
-            if p > 0.0:
-                total += p * math.log(p * square)
-        terms[i] = total

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hiddenstate_core.errors import InputError
 from hiddenstate_core.progress import progress_bar
 from hiddenstate_core.projection.affinities import Affinities
+from hiddenstate_core.projection.descent import parting
 from hiddenstate_core.projection.device_gradients import (
     Edges,
     Grid,
@@ -147,6 +148,9 @@ class _Run:
         """Iterations up to the next look at the divergence, the next phase, or a map that outgrows its grid."""
         o, n, begin = self.options, self.affinities.n, self.iteration
         phase = o.phase(begin, n)
+        if begin == o.early_iterations > 0:
+            noise = parting(self.positions, begin)
+            self._state = self._state._replace(positions=self._state.positions + noise)
         until = min(o.max_iter, (begin // _CHECK + 1) * _CHECK)
         until = next((i for i in range(begin + 1, until) if o.phase(i, n) != phase), until)
         settings = np.array([phase.exaggeration, phase.rate, phase.momentum, phase.longest_step], np.float32)

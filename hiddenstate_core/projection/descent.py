@@ -15,13 +15,15 @@ from hiddenstate_core.projection.affinities import Affinities
 from hiddenstate_core.projection.barnes_hut import morton_order
 from hiddenstate_core.projection.gradients import Repulsion, Rows, attractive_force, divergence
 
-__all__ = ["CHECK", "Descent", "Phase"]
+__all__ = ["CHECK", "Descent", "Phase", "parting"]
 
 _GRAIN = 4096
 #: Iterations between two looks at the divergence.
 CHECK = 50
 #: Spreads of a map: too small to be kept, and that of the start.
 _SMALLEST, _FIRST = 1e-6, 1e-4
+#: How far points are moved apart, in standard deviations of the map.
+_PARTED = 1e-4
 #: From so many points on the order in memory matters: their places no longer fit a core's own cache.
 _ORDERED_POINTS = 20_000
 #: Iterations before which points are put in order; besides, every so many.
@@ -58,6 +60,17 @@ class _Renamed:
     columns: NDArray[np.int32]
     values: NDArray[np.float32]
     negative_entropy: float
+
+
+def parting(positions: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """Noise, (n, dims) float32, with which points that exaggeration drew to one place can leave each other.
+
+    Equal states attract each other most, and nothing else tells them apart: on one float32 place no force parts them,
+    and on a grid, where forces are smooth, many end there. Its standard deviation is a ten-thousandth of the map's.
+    """
+    noise = np.random.default_rng(seed).standard_normal(positions.shape, np.float32)
+    noise *= np.float32(_PARTED * positions.std(axis=0, dtype=np.float64).max())
+    return noise
 
 
 class Descent:
@@ -101,6 +114,11 @@ class Descent:
         self._ordered: Rows = affinities
         self._room: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]] | None = None
 
+    @property
+    def rows(self) -> Rows:
+        """The affinities in the order of the arrays."""
+        return self._ordered
+
     def advance(self, phase: Phase, workers: Workers) -> None:
         """One iteration."""
         n, dims = self.positions.shape
@@ -140,6 +158,11 @@ class Descent:
             self.velocity *= factor
             self.drift *= float(factor)
         return spread
+
+    def part(self) -> None:
+        """Move every point a little; see `parting`."""
+        noise = parting(self.positions, self.iteration)
+        self.positions += noise if self.order is None else noise[self.order]
 
     def divergence(self, workers: Workers) -> float:
         """KL(P || Q) with the last Z (of the positions before the last step)."""

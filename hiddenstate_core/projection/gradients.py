@@ -35,8 +35,8 @@ class Repulsion(Protocol):
         Returns
         -------
         force : (n, dims) float32
-            ``sum_j w_ij^2 (y_i - y_j)`` with ``w_ij = 1 / (1 + |y_i - y_j|^2)``. Good until the next call, which may use
-            its memory again.
+            ``sum_j w_ij^2 (y_i - y_j)`` with ``w_ij = 1 / (1 + |y_i - y_j|^2)``. Good until the next call, which may
+            use its memory again.
         Z : float
             ``sum_i sum_{j != i} w_ij``, summed in float64 in a fixed order.
         """
@@ -110,7 +110,7 @@ def kl_divergence(
     normalization: float | None = None,
     n_jobs: int | None = None,
 ) -> float:
-    """KL(P || Q) of a map, in nats (van der Maaten & Hinton 2008, eq. 2).
+    """KL(P || Q) of a map, in nats (van der Maaten & Hinton 2008, section 3.1).
 
     Parameters
     ----------

@@ -178,6 +178,8 @@ def optimize(
         advance(descent.iteration)
         try:
             while descent.iteration < total:
+                if descent.iteration == options.early_iterations > 0:
+                    descent.part()
                 descent.advance(options.phase(descent.iteration, affinities.n), workers)
                 done = descent.iteration
                 if done % CHECK == 0 or done == total:

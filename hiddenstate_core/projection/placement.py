@@ -13,8 +13,8 @@ from hiddenstate_core.kernels.affinities import perplexity_rows
 from hiddenstate_core.kernels.placement import place_points
 from hiddenstate_core.kernels.workers import Workers
 from hiddenstate_core.neighbors import NeighborIndex, States
-from hiddenstate_core.projection.embedding import Embedding
 from hiddenstate_core.projection.interpolation import Interpolation
+from hiddenstate_core.projection.map_neighbors import read_positions
 
 __all__ = ["Placement"]
 
@@ -32,7 +32,7 @@ class Placement:
     ----------
     states : (n, d) array-like or States
         The states of the map.
-    positions : (n, 2 or 3) array-like or Embedding
+    positions : (n, 2 or 3) array-like, Embedding or a trace's projection
         The map, by whatever method it was made.
     perplexity : float
         Effective number of a new state's neighbours in the map, at least 1; cut to what n allows.
@@ -57,13 +57,10 @@ class Placement:
         seed: int = 0,
     ) -> None:
         self.states = states if isinstance(states, States) else States.read(states)
-        places = positions.coordinates if isinstance(positions, Embedding) else positions
-        self.positions = np.ascontiguousarray(places, np.float32)
+        self.positions = read_positions(positions)
         n = len(self.states)
-        if self.positions.ndim != 2 or self.positions.shape[1] not in (2, 3) or len(self.positions) != n:
+        if self.positions.shape[1] not in (2, 3) or len(self.positions) != n:
             raise InputError(f"A map of {n} states has shape ({n}, 2) or ({n}, 3), not {self.positions.shape}.")
-        if not np.isfinite(self.positions).all():
-            raise InputError("The coordinates of a map must be finite.")
         if not (perplexity >= 1 and math.isfinite(perplexity)):
             raise InputError(f"The perplexity must be at least 1, not {perplexity:g}.")
         self.perplexity = float(perplexity)

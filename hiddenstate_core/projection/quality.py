@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.errors import InputError
-from hiddenstate_core.kernels.quality import PANEL, divergence_rows, rank_rows, recall_rows, student_mass
+from hiddenstate_core.kernels.quality import PANEL, rank_rows, recall_rows, student_mass
 from hiddenstate_core.kernels.workers import Workers
 from hiddenstate_core.neighbors.graph import NeighborGraph
 from hiddenstate_core.neighbors.states import States
 from hiddenstate_core.projection.affinities import Affinities
 from hiddenstate_core.projection.estimates import Estimate, pearson, sample_mean, spearman, systematic_mean
+from hiddenstate_core.projection.gradients import divergence
 from hiddenstate_core.projection.map_neighbors import MapTree, read_positions
 
 __all__ = ["Quality", "quality", "sampled_kl_divergence"]
@@ -278,9 +279,6 @@ def _hits(
 def _divergence(affinities: Affinities, places: Float, tree: MapTree, seed: int, workers: Workers) -> Estimate:
     """KL(P || Q): exact but for Z, which is estimated where there are too many pairs."""
     n = len(places)
-    terms = np.empty(n)
-    a = affinities
-    workers.run(divergence_rows, n, _GRAIN, places, a.offsets, a.columns, a.values, terms)
     size = min(n, max(1000, _MASS_PAIRS // n))
     offset = np.random.default_rng([seed, 1]).random() if size < n else 0.0
     picks = np.minimum(((np.arange(size) + offset) * (n / size)).astype(np.int64), n - 1)
@@ -289,7 +287,8 @@ def _divergence(affinities: Affinities, places: Float, tree: MapTree, seed: int,
     mean = systematic_mean(mass, n)
     if not mean.value > 0:
         raise InputError("The points of the map are too far apart for the divergence to be measured in float32.")
-    return Estimate(float(terms.sum()) + math.log(mean.value * n), mean.error / mean.value)
+    plane = places if places.shape[1] > 1 else np.hstack([places, np.zeros_like(places)])
+    return Estimate(divergence(affinities, plane, mean.value * n, workers), mean.error / mean.value)
 
 
 def _from_ranks(

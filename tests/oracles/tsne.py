@@ -63,7 +63,7 @@ def student(y: Array) -> Array:
 
 
 def kl(p: Array, y: Array) -> float:
-    """KL(P || Q) (eq. 2 and 4)."""
+    """KL(P || Q) (section 3.1, with q_ij of eq. 4)."""
     w = student(y)
     q = w / w.sum()
     mask = p > 0
