@@ -37,6 +37,8 @@ class ProjectionOptions(Options):
         Seed of whatever is random.
     iterations : int
         Steps of the optimiser (t-SNE).
+    affinity : str
+        ``"gaussian"``, or ``"uniform"`` for tens of millions of states (t-SNE; see `TSNE`).
     """
 
     method: str = "tsne"
@@ -44,10 +46,13 @@ class ProjectionOptions(Options):
     layer: int = -1
     seed: int = 0
     iterations: int = 750
+    affinity: str = "gaussian"
 
     def __post_init__(self) -> None:
         if self.method not in ("tsne", "pca"):
             raise InputError(f"States can be projected by 'tsne' or 'pca', not {self.method!r}.")
+        if self.affinity not in ("gaussian", "uniform"):
+            raise InputError(f"The affinity must be 'gaussian' or 'uniform', not {self.affinity!r}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +80,12 @@ DEMOS = {
 
 
 def project(
-    trace: Trace, name: str | None = None, options: ProjectionOptions | None = None, *, progress: bool = True
+    trace: Trace,
+    name: str | None = None,
+    options: ProjectionOptions | None = None,
+    *,
+    checkpoint: Path | None = None,
+    progress: bool = True,
 ) -> bool:
     """Project a trace's hidden states and store the map, unless one made with the same options is there.
 
@@ -87,6 +97,8 @@ def project(
         Name of the projection; the method's by default. One of that name with other options is replaced.
     options : ProjectionOptions, optional
         How to project.
+    checkpoint : Path, optional
+        A folder in which a long t-SNE is saved from time to time, and from where it goes on.
     progress : bool
         Whether progress is shown.
 
@@ -101,7 +113,7 @@ def project(
     options = options.replace(layer=options.layer % len(trace.layers))
     if name in trace.projections and trace.projection(name).attributes.get("options") == options.to_dict():
         return False
-    embedding = _embed(states, options, progress)
+    embedding = _embed(states, options, checkpoint, progress)
     trace.add_projection(
         name,
         embedding,
@@ -111,13 +123,18 @@ def project(
     return True
 
 
-def _embed(states: Any, options: ProjectionOptions, progress: bool) -> Any:
+def _embed(states: Any, options: ProjectionOptions, checkpoint: Path | None, progress: bool) -> Any:
     from hiddenstate_core.projection import TSNE, pca
 
     if options.method == "pca":
         return pca(states)
     tsne = TSNE(
-        perplexity=options.perplexity, max_iter=options.iterations, random_state=options.seed, verbose=int(progress)
+        perplexity=options.perplexity,
+        max_iter=options.iterations,
+        affinity=options.affinity,
+        checkpoint=checkpoint,
+        random_state=options.seed,
+        verbose=int(progress),
     )
     return tsne.fit(states)
 

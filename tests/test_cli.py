@@ -83,6 +83,7 @@ def test_bad_arguments_get_one_line(tmp_path: Path, capfd: pytest.CaptureFixture
 def test_bad_values_for_a_store(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     trace = make_trace(tmp_path / "t.zarr", 6)
     assert "not 'umap'" in refused(capfd, "project", trace.path, "--method", "umap")
+    assert "not 'cosine'" in refused(capfd, "project", trace.path, "--affinity", "cosine")
     assert "perplexity" in refused(capfd, "project", trace.path, "--perplexity", "-1")
     assert "perplexity" in refused(capfd, "project", trace.path, "--perplexity", "100000")
     assert "Layer 7" in refused(capfd, "project", trace.path, "--layer", "7")
@@ -114,6 +115,10 @@ def test_project_keeps_what_is_there(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert capfd.readouterr().out.startswith("made projection 'tsne'")
     assert main(["project", str(trace.path), "--method", "pca", "--layer", "0"]) == 0
     assert trace.projections == ("pca", "tsne")
+    folder = tmp_path / "run"
+    long = ["--name", "even", "--affinity", "uniform", "--checkpoint", str(folder)]
+    assert main(["project", *options, *long]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["affinities.npz", "descent.npz"]
     assert trace.projection("pca").attributes["layer"] == 0
 
 

@@ -20,6 +20,12 @@ def command(
     layer: Annotated[int, typer.Option(help="Whose hidden states; -1 is the last layer.")] = -1,
     seed: Annotated[int, typer.Option(help="Seed of whatever is random.", min=0, max=2**32 - 1)] = 0,
     iterations: Annotated[int, typer.Option(help="Steps of the optimiser (t-SNE).", min=1)] = 750,
+    affinity: Annotated[
+        str, typer.Option(help="gaussian, or uniform for tens of millions of states (t-SNE).")
+    ] = "gaussian",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder to save a long run in, from where the same command goes on (t-SNE).")
+    ] = None,
 ) -> None:
     """Project the hidden states by t-SNE or PCA and store the map in the trace.
 
@@ -29,8 +35,10 @@ def command(
     from hiddenstate_core.traces.trace import Trace
 
     trace = Trace(store)
-    options = ProjectionOptions(method=method, perplexity=perplexity, layer=layer, seed=seed, iterations=iterations)
-    computed = project(trace, name, options)
+    options = ProjectionOptions(
+        method=method, perplexity=perplexity, layer=layer, seed=seed, iterations=iterations, affinity=affinity
+    )
+    computed = project(trace, name, options, checkpoint=checkpoint)
     stored = trace.projection(method if name is None else name)
     quality = stored.attributes.get("kl_divergence")
     told = f", KL {quality:.4f}" if isinstance(quality, float) else ""
