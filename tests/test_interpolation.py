@@ -12,7 +12,7 @@ from hiddenstate_core.errors import InputError
 from hiddenstate_core.kernels import interpolation as kernels
 from hiddenstate_core.kernels.jit import plain
 from hiddenstate_core.kernels.workers import Workers
-from hiddenstate_core.projection import Interpolation
+from hiddenstate_core.projection import BarnesHut, Interpolation
 from tests.oracles import tsne as oracle
 
 
@@ -52,6 +52,10 @@ def test_wide_maps() -> None:
     assert force < 0.01
     assert total < 1e-3
     coarse = Interpolation(most_nodes=64)
+    with Workers(1) as workers:
+        left, tree = coarse(_cloud(1, 800, 300.0), workers), BarnesHut()(_cloud(1, 800, 300.0), workers)
+    np.testing.assert_array_equal(left[0], tree[0])
+    assert left[1] == tree[1]
     assert coarse.step(np.array([300.0, 1.0])) == pytest.approx(300 / 59)
 
 
@@ -64,6 +68,13 @@ def test_points_on_a_line_or_in_one_place(y: NDArray[np.float64]) -> None:
     wanted, z = oracle.repulsion(y.astype(np.float64))
     np.testing.assert_allclose(force, wanted, atol=2e-3 * max(1, abs(wanted).max()))
     assert total == pytest.approx(z, rel=3e-3)
+
+
+def test_points_that_hardly_act_on_each_other() -> None:
+    y = np.array([[0, 0], [30, 0], [0, 30]], np.float32)
+    force, total = _errors(y, Interpolation())
+    assert force < 1e-3
+    assert total < 1e-3
 
 
 def test_many_threads_give_the_same_bytes() -> None:

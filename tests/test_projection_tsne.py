@@ -99,7 +99,7 @@ def test_scikit_learn_takes_it_for_one_of_its_own() -> None:
     assert repr(TSNE(perplexity=7)) == "TSNE(perplexity=7)"
 
 
-@pytest.mark.parametrize("method", ["exact", "barnes_hut"])
+@pytest.mark.parametrize("method", ["exact", "barnes_hut", "interpolation"])
 def test_same_bytes_for_any_number_of_threads(method: str) -> None:
     x = _blobs(2500)
     results = set()
@@ -161,7 +161,7 @@ def test_three_dimensions() -> None:
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 10])
-@pytest.mark.parametrize("method", ["exact", "barnes_hut"])
+@pytest.mark.parametrize("method", ["exact", "barnes_hut", "interpolation"])
 def test_very_few_states(n: int, method: str) -> None:
     tsne = TSNE(perplexity=1 if n < 5 else 5, method=method).fit(_blobs(n))
     assert np.isfinite(tsne.embedding_).all()
@@ -169,7 +169,7 @@ def test_very_few_states(n: int, method: str) -> None:
     assert np.abs(tsne.embedding_).max() < 1e5
 
 
-@pytest.mark.parametrize("method", ["exact", "barnes_hut"])
+@pytest.mark.parametrize("method", ["exact", "barnes_hut", "interpolation"])
 @pytest.mark.parametrize("init", ["pca", "random"])
 def test_all_states_equal(method: str, init: str) -> None:
     y = TSNE(perplexity=5, method=method, init=init, max_iter=400).fit_transform(np.full((100, 4), 2.5))

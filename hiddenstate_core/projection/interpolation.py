@@ -20,6 +20,7 @@ from hiddenstate_core.kernels.interpolation import (
 )
 from hiddenstate_core.kernels.order import block_bounds
 from hiddenstate_core.kernels.workers import Workers
+from hiddenstate_core.projection.barnes_hut import BarnesHut
 
 __all__ = ["Field", "Interpolation"]
 
@@ -30,6 +31,8 @@ _LINES = 16
 #: Steps in which the spacing shrinks with a small map, so that transforms of the kernels can be kept.
 _STEP = 2.0**0.25
 
+#: Mean of ``sum_j w_ij`` below which rounding of the point's own 1, which a grid cannot leave out, would show.
+_SPARSE = 0.01
 #: Nodes kept between the farthest pair of points and the seam of the periodic grid, whose ripples fade as 0.27^nodes.
 _GUARD = 16
 
@@ -47,7 +50,8 @@ class Interpolation:
     intervals : int
         The spacing is smaller in a small map, so that its longer side has at least so many.
     most_nodes : int
-        The spacing is larger in a map so wide that a side would have more nodes than this.
+        A map so wide that a side would have more nodes than this is left to `BarnesHut`, as is one so sparse that its
+        points hardly act on each other; in `field` its nodes lie further apart.
 
     Notes
     -----
@@ -79,10 +83,13 @@ class Interpolation:
         """See `Repulsion`."""
         n = len(positions)
         frame, values = self._field(positions, workers)
+        if frame[2] * self.spacing < 0.999:
+            return BarnesHut()(positions, workers)
         force = self._room.take("force", (n, 2), np.float32)
         sums = np.empty(-(-n // _GRAIN))
         workers.run(gather_field, n, _GRAIN, _GRAIN, positions, frame, values, force, sums)
-        return force, max(float(sums.sum()), np.finfo(np.float64).tiny)
+        total = float(sums.sum())
+        return (force, total) if total > _SPARSE * n else BarnesHut()(positions, workers)
 
     def field(self, positions: Array, workers: Workers) -> Field:
         """Potential and force of all points, at every node of a grid around them.
