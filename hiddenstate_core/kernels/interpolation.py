@@ -153,24 +153,23 @@ def gather_field(
     columns = np.int64(fields.shape[1])
     nodes = fields.reshape(-1)
     wx, wy = np.empty(NODES, np.float32), np.empty(NODES, np.float32)
-    total = np.empty(4, np.float32)
+    spread, line = np.empty(4 * NODES, np.float32), np.empty(4 * NODES, np.float32)
     mass = 0.0
     for i in range(start, stop):
         x, y = (positions[i, 0] - low_x) * scale, (positions[i, 1] - low_y) * scale
         c, r = np.int64(x), np.int64(y)
         _weights(x - np.float32(c), wx)
         _weights(y - np.float32(r), wy)
-        at = 4 * (r * columns + c)
-        for k in range(4):
-            total[k] = np.float32(0)
-        for a in range(NODES):
-            line = nodes[at : at + 4 * NODES]
-            for e in range(NODES):
-                w = wy[a] * wx[e]
-                for k in range(4):
-                    total[k] += w * line[4 * e + k]
-            at += 4 * columns
-        mass += np.float64(total[0]) - 1.0
-        force[i, 0] = total[1]
-        force[i, 1] = total[2]
+        for e in range(NODES):
+            for k in range(4):
+                spread[4 * e + k] = wx[e]
+        at, row = 4 * (r * columns + c), 4 * columns
+        one, two = nodes[at : at + 16], nodes[at + row : at + row + 16]
+        at += 2 * row
+        three, four = nodes[at : at + 16], nodes[at + row : at + row + 16]
+        for e in range(np.uint64(4 * NODES)):  # four nodes of a row and their fields are one vector register
+            line[e] = spread[e] * (wy[0] * one[e] + wy[1] * two[e] + wy[2] * three[e] + wy[3] * four[e])
+        mass += np.float64(line[0] + line[4] + line[8] + line[12]) - 1.0
+        force[i, 0] = line[1] + line[5] + line[9] + line[13]
+        force[i, 1] = line[2] + line[6] + line[10] + line[14]
     sums[start // block] = mass

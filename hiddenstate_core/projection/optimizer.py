@@ -185,7 +185,8 @@ def optimize(
                 if done % CHECK == 0 or done == total:
                     spread = descent.unfold()
                     told = None
-                    if callback is not None or progress or (options.patience or total) < total:
+                    patient = options.patience is not None and done > options.early_iterations
+                    if callback is not None or progress or patient:
                         told = Progress(done, descent.divergence(workers), descent.places(workers))
                         note = f"KL {told.kl_divergence:.3f}"
                     if checkpoint is not None:
