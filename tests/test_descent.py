@@ -104,7 +104,8 @@ def test_a_checkpoint_of_another_run_is_refused(affinities: Affinities, tmp_path
     others: dict[str, tuple[Affinities, NDArray[np.float32], Repulsion, OptimizerOptions]] = {
         "options": (affinities, _start(600), Exact(), options.replace(momentum=0.7)),
         "method": (affinities, _start(600), BarnesHut(), options),
-        "shape": (affinities, _start(600, 3), Exact(), options),
+        "shape, start": (affinities, _start(600, 3), Exact(), options),
+        "start": (affinities, 2 * _start(600), Exact(), options),
         "affinities": (
             perplexity_affinities(nearest_neighbors(_start(600), 30), 10), _start(600), Exact(), options
         ),
@@ -189,9 +190,30 @@ def test_graph_and_affinities_in_the_place_of_states(states: NDArray[np.float32]
         TSNE(perplexity=10).fit(affinities)
 
 
+def test_what_was_fitted_stays(states: NDArray[np.float32]) -> None:
+    tsne = TSNE(perplexity=10, max_iter=60).fit(states)
+    made, placed = tsne.embedding(), tsne.transform(states[:5])
+    kept = made.coordinates.copy()
+    tsne.embedding_ *= 0
+    tsne.set_params(perplexity=11)
+    np.testing.assert_array_equal(made.coordinates, kept)
+    np.testing.assert_array_equal(tsne.transform(states[:5]), placed)
+    assert tsne.embedding().parameters["perplexity"] == 10
+
+
+def test_places_too_far_apart_are_refused(states: NDArray[np.float32]) -> None:
+    with pytest.raises(InputError, match="init must lie within"):
+        TSNE(perplexity=10, init=np.full((600, 2), 1e7)).fit(states)
+    for method in ("exact", "barnes_hut", "interpolation"):
+        wide = TSNE(perplexity=10, init=_start(600) * 1e9, method=method, max_iter=20).fit(states)
+        assert np.isfinite(wide.embedding_).all()
+
+
 def test_uniform_and_several_perplexities(states: NDArray[np.float32]) -> None:
     uniform = TSNE(perplexity=12, affinity="uniform", max_iter=60).fit(states)
     assert len(np.unique(uniform.affinities_.values)) == 2  # once or twice 1 / (2 n k)
+    with pytest.raises(InputError, match="one number of neighbours"):
+        TSNE(perplexity=(5, 40), affinity="uniform").fit(states)
     several = TSNE(perplexity=(5, 40), max_iter=60).fit(states)
     assert np.isfinite(several.kl_divergence_)
     assert several.embedding().parameters["perplexity"] == [5, 40]

@@ -235,6 +235,10 @@ def test_one_feature_and_more_features_than_states() -> None:
         ({"random_state": "seven"}, "random_state must be a whole number"),
         ({"n_jobs": 0}, "n_jobs"),
         ({"n_jobs": "all"}, "n_jobs"),
+        ({"perplexity": "30"}, "perplexity must be a number"),
+        ({"callback": 3}, "callback must be a function or None, not 3"),
+        ({"checkpoint": 5}, "checkpoint must be the path of a folder or None, not 5"),
+        ({"checkpoint": ""}, "checkpoint must be the path"),
     ],
 )
 def test_bad_options_are_refused_by_name(changes: dict[str, Any], said: str) -> None:
@@ -267,7 +271,7 @@ def test_the_embedding_tells_how_it_was_made() -> None:
         TSNE().embedding()
     tsne = _quick(perplexity=np.float32(10), max_iter=260, method="auto", init=_blobs(80)[:, :2]).fit(_blobs(80))
     made = tsne.embedding()
-    assert made.coordinates is tsne.embedding_
+    np.testing.assert_array_equal(made.coordinates, tsne.embedding_)
     assert (made.method, made.seed, made.n_iter, made.kl_divergence) == ("tsne", 0, 260, tsne.kl_divergence_)
     told = json.loads(json.dumps(dict(made.parameters)))
     assert told["perplexity"] == 10

@@ -25,5 +25,7 @@ def exact_rows(
 def check_neighbors(states: States, k: int) -> None:
     """Refuse a number of neighbours that n points cannot have."""
     n = len(states)
-    if n < 2 or not 1 <= k < n:
-        raise InputError(f"{n} points have 1 to {n - 1} neighbours each; {k} were asked for.")
+    if n < 2:
+        raise InputError("A single point has no neighbours; there must be at least 2.")
+    if not isinstance(k, (int, np.integer)) or isinstance(k, bool) or not 1 <= k < n:
+        raise InputError(f"{n} points have 1 to {n - 1} neighbours each; {k!r} were asked for.")

@@ -117,8 +117,8 @@ class NeighborIndex:
         among all states of the cells searched, and which cells these are follows from the point alone.
         """
         n = len(self)
-        if not 1 <= k <= n:
-            raise InputError(f"{n} states can give 1 to {n} neighbours; {k} were asked for.")
+        if not isinstance(k, (int, np.integer)) or isinstance(k, bool) or not 1 <= k <= n:
+            raise InputError(f"{n} states can give 1 to {n} neighbours; {k!r} were asked for.")
         points = self._partition.states.convert(X)
         with Workers(n_jobs) as workers:
             self._partition = self._partition.widened(k, seed=self._seed, workers=workers)

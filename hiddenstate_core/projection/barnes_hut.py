@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hiddenstate_core.errors import InputError
 from hiddenstate_core.kernels import tree
 from hiddenstate_core.kernels.workers import Workers
+from hiddenstate_core.projection.gradients import Exact
 
 __all__ = ["BarnesHut", "morton_order"]
 
@@ -18,6 +19,9 @@ __all__ = ["BarnesHut", "morton_order"]
 _GRAIN, _SHARES = 1 << 14, 256
 #: Points below which a cell is not shared out; runs of points walked for in a block of work.
 _SMALLEST, _RUNS = 2048, 16
+#: Mean of ``sum_j w_ij`` below which the rounding of a point's own 1 would show in Z, and up to so many points of such
+#: a map every pair is summed instead.
+_SPARSE, _SUMMED_POINTS = 1e-2, 20_000
 #: Low bits of the codes that are not sorted by unless the map needs them.
 _DEEP = 30
 
@@ -55,7 +59,10 @@ class BarnesHut:
         workers.run(
             tree.walk, n, _RUNS * tree.RUN, grown.cells, grown.links, grown.points, grown.order, force, mass
         )  # fmt: skip
-        return force, float(mass.sum())
+        total = float(mass.sum())
+        if total < _SPARSE * n and n <= _SUMMED_POINTS:
+            return Exact()(positions, workers)
+        return force, total
 
 
 class Tree:

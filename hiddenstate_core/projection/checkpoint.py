@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hiddenstate_core.atomic import atomic_path
 from hiddenstate_core.errors import InputError
@@ -28,7 +29,7 @@ UNREADABLE = (
     OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, NotImplementedError, RuntimeError,
     zipfile.BadZipFile, zlib.error, struct.error,
 )  # fmt: skip
-_FORMAT = 1
+_FORMAT = 2
 _ARRAYS = ("positions", "velocity", "gains")
 _NUMBERS = ("iteration", "normalization", "norm", "best", "best_iteration")
 
@@ -45,9 +46,9 @@ class Checkpoint:
 
     Notes
     -----
-    A file is of one run: the affinities, the gradient method and the options are recorded with it, and another run
-    refuses it. Only `max_iter`, `patience` and `min_gradient` may differ (and not `max_iter` where there is late
-    exaggeration, which is counted from the end).
+    A file is of one run: the affinities, the start, the gradient method and the options are recorded with it, and
+    another run refuses it. Only `max_iter`, `patience` and `min_gradient` may differ (and not `max_iter` where there is
+    late exaggeration, which is counted from the end).
     """
 
     def __init__(self, path: str | os.PathLike[str], *, seconds: float = 30.0) -> None:
@@ -71,6 +72,7 @@ class Checkpoint:
             "format": _FORMAT,
             "affinities": _fingerprint(descent.affinities),
             "shape": list(descent.positions.shape),
+            "start": _digest(descent.positions),
             "method": repr(descent.repulsion),
             "options": told | {"patience": None, "min_gradient": None},
         }
@@ -133,7 +135,11 @@ def _number(value: Any) -> bool:
 
 
 def _fingerprint(affinities: Affinities) -> str:
+    return _digest(affinities.offsets, affinities.columns, affinities.values)
+
+
+def _digest(*arrays: NDArray[Any]) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for array in (affinities.offsets, affinities.columns, affinities.values):
+    for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -8,6 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from hiddenstate_core.errors import InputError
 from hiddenstate_core.kernels.order import permute_points, permute_rows
 from hiddenstate_core.kernels.tsne import step
 from hiddenstate_core.kernels.workers import Workers
@@ -142,6 +143,11 @@ class Descent:
         )  # fmt: skip
         total = sums.sum(axis=0)
         self.norm = 4.0 * math.sqrt(float(total[0]))
+        if not math.isfinite(self.norm):
+            raise InputError(
+                f"The map is no longer finite after {self.iteration + 1} iterations; lower learning_rate, or start "
+                "from places closer together."
+            )
         self.drift = total[1:] / n
         self.iteration += 1
 

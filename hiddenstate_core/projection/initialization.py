@@ -15,6 +15,8 @@ __all__ = ["initial_positions", "principal_components"]
 #: Standard deviation of the first axis at the start (Kobak & Berens 2019), and of the noise that parts equal points.
 _SPREAD, _JITTER = 1e-4, 1e-6
 _BLOCK = 8192
+#: Beyond this, points given as a start would no longer feel each other in float32.
+_WIDEST = 1e6
 
 
 def principal_components(states: States, n_components: int) -> NDArray[np.float64]:
@@ -104,4 +106,6 @@ def initial_positions(init: Any, states: States | int, n_components: int, seed: 
         raise InputError(f"init must have shape ({n}, {n_components}), not {places.shape}.")
     if not np.isfinite(places).all():
         raise InputError("init must be finite; it holds NaN or infinity.")
+    if np.abs(places).max() > _WIDEST:
+        raise InputError(f"init must lie within +-{_WIDEST:g}; it reaches {np.abs(places).max():g}. Scale it down.")
     return places

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import threading
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ _STEP = 2.0**0.25
 
 #: Mean of ``sum_j w_ij`` below which rounding of the point's own 1, which a grid cannot leave out, would show.
 _SPARSE = 0.01
+#: Nodes of the periodic grid, altogether or for each point, beyond which a tree is cheaper.
+_NODES, _NODES_A_POINT = 1 << 21, 100
 #: Nodes kept between the farthest pair of points and the seam of the periodic grid, whose ripples fade as 0.27^nodes.
 _GUARD = 16
 
@@ -50,8 +53,9 @@ class Interpolation:
     intervals : int
         The spacing is smaller in a small map, so that its longer side has at least so many.
     most_nodes : int
-        A map so wide that a side would have more nodes than this is left to `BarnesHut`, as is one so sparse that its
-        points hardly act on each other; in `field` its nodes lie further apart.
+        A map so wide that a side would have more nodes than this, or the grid far more than there are points, is left
+        to `BarnesHut`, as is one so sparse that its points hardly act on each other. In `field` nodes lie further
+        apart instead.
 
     Notes
     -----
@@ -68,10 +72,7 @@ class Interpolation:
     spacing: float = 0.4
     intervals: int = 64
     most_nodes: int = 4096
-    _plans: dict[tuple[int, int, float], _Plan] = dataclasses.field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
-    _room: _Room = dataclasses.field(default_factory=lambda: _Room(), init=False, repr=False, compare=False)
+    _rooms: dict[int, _Room] = dataclasses.field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not (self.spacing > 0 and math.isfinite(self.spacing)):
@@ -82,10 +83,14 @@ class Interpolation:
     def __call__(self, positions: Array, workers: Workers) -> tuple[Array, float]:
         """See `Repulsion`."""
         n = len(positions)
-        frame, values = self._field(positions, workers)
-        if frame[2] * self.spacing < 0.999:
+        bounds = self._bounds(positions, workers)
+        extent = bounds[:, 2:].max(axis=0).astype(np.float64) - bounds[:, :2].min(axis=0)
+        nodes = 4 * np.prod(extent / self.step(extent) + NODES)
+        if self.step(extent) * 0.999 > self.spacing or nodes > max(_NODES, _NODES_A_POINT * n):
             return BarnesHut()(positions, workers)
-        force = self._room.take("force", (n, 2), np.float32)
+        room = self._room()
+        frame, values = self._field(positions, bounds, room, workers)
+        force = room.take("force", (n, 2), np.float32)
         sums = np.empty(-(-n // _GRAIN))
         workers.run(gather_field, n, _GRAIN, _GRAIN, positions, frame, values, force, sums)
         total = float(sums.sum())
@@ -106,18 +111,28 @@ class Interpolation:
         InputError
             The map does not have two dimensions.
         """
-        frame, values = self._field(positions, workers)
+        frame, values = self._field(positions, self._bounds(positions, workers), self._room(), workers)
         return Field(frame, values.copy())
 
-    def _field(self, positions: Array, workers: Workers) -> tuple[NDArray[np.float64], Array]:
-        """As `field`, in memory that the next call uses again."""
+    def _room(self) -> _Room:
+        """Memory of the calling thread's own: others may use the same method at the same time."""
+        return self._rooms.setdefault(threading.get_ident(), _Room())
+
+    def _bounds(self, positions: Array, workers: Workers) -> Array:
+        """Lowest and highest coordinates of each block of points, (blocks, 4)."""
         n, dims = positions.shape
         if dims != 2:
             raise InputError(f"Interpolation works in 2 dimensions, not {dims}; use method='barnes_hut' or 'exact'.")
-        size = max(_TILE, -(-n // _TILES))
-        blocks = -(-n // size)
-        bounds = np.empty((blocks, 4), np.float32)
-        workers.run(block_bounds, blocks, 1, size, positions, bounds)
+        size = _tile_size(n)
+        bounds = np.empty((-(-n // size), 4), np.float32)
+        workers.run(block_bounds, len(bounds), 1, size, positions, bounds)
+        return bounds
+
+    def _field(
+        self, positions: Array, bounds: Array, room: _Room, workers: Workers
+    ) -> tuple[NDArray[np.float64], Array]:
+        """As `field`, in memory that the next call uses again."""
+        size, blocks = _tile_size(len(positions)), len(bounds)
         low, high = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
         spacing = self.step(high.astype(np.float64) - low)
         frame = np.array([low[0], low[1], 1.0 / spacing])
@@ -129,11 +144,11 @@ class Interpolation:
         rows, columns = (int((boxes[:, c] + boxes[:, 2 + c]).max()) for c in range(2))
         areas = boxes[:, 2] * boxes[:, 3]
         boxes[1:, 4] = np.cumsum(areas)[:-1]
-        tiles = self._room.take("tiles", (int(areas.sum()),), np.float64)
+        tiles = room.take("tiles", (int(areas.sum()),), np.float64)
         workers.run(spread_charges, blocks, 1, size, positions, frame, boxes, tiles)
-        charges = self._room.take("charges", (rows, columns), np.float32)
+        charges = room.take("charges", (rows, columns), np.float32)
         workers.run(sum_tiles, rows, _ROWS, boxes, tiles, charges)
-        return frame, self._plan(rows, columns, spacing).convolve(charges, self._room, workers)
+        return frame, room.plan(rows, columns, spacing).convolve(charges, room, workers)
 
     def step(self, extent: NDArray[np.float64]) -> float:
         """Spacing of the nodes for a map of the given sides."""
@@ -141,13 +156,6 @@ class Interpolation:
         if widest < self.intervals * self.spacing:  # in steps, so that plans can be kept
             return float(self.spacing * _STEP ** math.floor(math.log(widest / (self.intervals * self.spacing), _STEP)))
         return max(self.spacing, widest / (self.most_nodes - NODES - 1))
-
-    def _plan(self, rows: int, columns: int, spacing: float) -> _Plan:
-        key = _fast_size(2 * rows + _GUARD), _fast_size(2 * columns + _GUARD), spacing
-        if key not in self._plans:
-            self._plans.clear()
-            self._plans[key] = _Plan.make(*key)
-        return self._plans[key]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -221,10 +229,21 @@ class _Plan:
 
 
 class _Room:
-    """Memory used again in every iteration: pages that are new to a process cost as much as the work on them."""
+    """What the next call uses again: the kernels' transforms, and memory.
+
+    Pages that are new to a process cost as much as the work on them.
+    """
 
     def __init__(self) -> None:
         self._held: dict[str, NDArray[Any]] = {}
+        self._plans: dict[tuple[int, int, float], _Plan] = {}
+
+    def plan(self, rows: int, columns: int, spacing: float) -> _Plan:
+        """Transforms for a grid; those of the last size are kept."""
+        key = _fast_size(2 * rows + _GUARD), _fast_size(2 * columns + _GUARD), spacing
+        if key not in self._plans:
+            self._plans = {key: _Plan.make(*key)}
+        return self._plans[key]
 
     def take(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
         """An array that keeps nothing from the last time but its memory."""
@@ -233,6 +252,11 @@ class _Room:
         if held is None or len(held) < size:
             held = self._held[name] = np.empty(size + size // 4, dtype)
         return held[:size].reshape(shape)
+
+
+def _tile_size(n: int) -> int:
+    """Points that share a tile."""
+    return max(_TILE, -(-n // _TILES))
 
 
 def _blur(size: int) -> NDArray[np.float64]:

@@ -190,16 +190,15 @@ class TSNE(Estimator):
         """
         began = time.perf_counter()
         options = self._options()
-        checked_choice("affinity", self.affinity, AFFINITIES)
-        checked_choice("neighbors", self.neighbors, NEIGHBORS)
         device = checked_choice("device", self.device, _DEVICES)
-        if self.n_jobs is not None and not (checked_integer("n_jobs", self.n_jobs) >= 1 or self.n_jobs == -1):
-            raise InputError(f"n_jobs must be None, -1 or at least 1, not {self.n_jobs}.")
+        self._check_others()
         source = self._source(X)
         seed = drawn_seed(self.random_state)
         n = len(source) if isinstance(source, States) else source.n
         given = isinstance(source, Affinities)
         perplexities = (1.0,) if given else checked_perplexities(self.perplexity, n)
+        if self.affinity == "uniform" and len(perplexities) > 1:
+            raise InputError("Uniform affinities take one number of neighbours; give one perplexity, not several.")
         dims, method, repulsion = self._gradient(n)
         if device != "cpu":
             method = self._on_device(device, n, dims)
@@ -221,9 +220,10 @@ class TSNE(Estimator):
         self.affinities_ = prepared.affinities
         self.seed_ = seed
         self._neighbors = prepared.neighbors
+        self._fitted = self.get_params()
         self._interrupted = done.interrupted
         self._placement = (
-            Placement(source, done.positions, perplexity=min(perplexities), index=prepared.index, seed=seed)
+            Placement(source, done.positions.copy(), perplexity=min(perplexities), index=prepared.index, seed=seed)
             if isinstance(source, States)
             else None
         )
@@ -268,13 +268,13 @@ class TSNE(Estimator):
         """
         self._check_fitted()
         hidden = ("callback", "verbose", "n_jobs", "checkpoint")
-        parameters = {k: v for k, v in self.get_params().items() if k not in hidden}
-        if not isinstance(self.init, str):
+        parameters = {k: v for k, v in self._fitted.items() if k not in hidden}
+        if not isinstance(parameters["init"], str):
             parameters["init"] = "array"
         parameters |= {"method": self.method_, "learning_rate": self.learning_rate_, "random_state": self.seed_}
         parameters |= {"neighbors": self._neighbors, "recall": self.recall_}
         return Embedding(
-            coordinates=self.embedding_,
+            coordinates=self.embedding_.copy(),
             method="tsne",
             parameters={k: _plain(v) for k, v in parameters.items()},
             kl_divergence=self.kl_divergence_,
@@ -283,6 +283,19 @@ class TSNE(Estimator):
             seconds=self._seconds,
             interrupted=self._interrupted,
         )
+
+    def _check_others(self) -> None:
+        """Refuse wrong options that are not the optimiser's."""
+        checked_choice("affinity", self.affinity, AFFINITIES)
+        checked_choice("neighbors", self.neighbors, NEIGHBORS)
+        if self.n_jobs is not None and not (checked_integer("n_jobs", self.n_jobs) >= 1 or self.n_jobs == -1):
+            raise InputError(f"n_jobs must be None, -1 or at least 1, not {self.n_jobs}.")
+        if self.callback is not None and not callable(self.callback):
+            raise InputError(f"callback must be a function or None, not {self.callback!r}.")
+        if self.checkpoint is not None and not (
+            isinstance(self.checkpoint, (str, os.PathLike)) and os.fspath(self.checkpoint)
+        ):
+            raise InputError(f"checkpoint must be the path of a folder or None, not {self.checkpoint!r}.")
 
     def _source(self, X: Any) -> States | NeighborGraph | Affinities:
         if isinstance(X, (NeighborGraph, Affinities)):

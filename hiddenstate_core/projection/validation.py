@@ -18,7 +18,7 @@ __all__ = ["checked_choice", "checked_integer", "checked_number", "checked_perpl
 def checked_number(name: str, value: Any) -> float:
     """`value` as a finite float."""
     try:
-        number = float(value)
+        number = float("" if isinstance(value, str) else value)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} must be a number, not {value!r}.") from error
     if not math.isfinite(number):
