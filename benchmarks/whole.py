@@ -160,7 +160,8 @@ def _graph(points: States, plan: Plan) -> NeighborGraph:
         if indices.shape == (len(points), plan.neighbours):
             return NeighborGraph(indices, distances, "partitioned", float(recall))
     graph = nearest_neighbors(points, plan.neighbours, method="partitioned", recall=plan.recall, progress=True)
-    for file, array in zip(files, (graph.indices, graph.distances, np.array(graph.recall)), strict=True):
+    arrays: tuple[NDArray[Any], ...] = (graph.indices, graph.distances, np.array(graph.recall))
+    for file, array in zip(files, arrays, strict=True):
         with atomic_path(file) as aside, aside.open("wb") as stream:
             np.save(stream, array)
     return graph
