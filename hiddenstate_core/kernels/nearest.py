@@ -241,11 +241,8 @@ def search_cells(
     seen = np.empty(count, np.bool_)
     rounding = (m + 8) * 2.0**-24
     for unit in range(start, stop):
-        home, low, size = (
-            queries.units[unit, 0],
-            queries.units[unit, 1],
-            queries.units[unit, 2] - queries.units[unit, 1],
-        )
+        home, low = queries.units[unit, 0], queries.units[unit, 1]
+        size = queries.units[unit, 2] - low
         own = cells.centroids[home]
         for q in range(size, UNIT):
             panel[0, q], spans[q], cuts[q] = np.inf, 0, 0  # no query: beyond every plane
