@@ -14,21 +14,20 @@ from hypothesis import strategies as st
 
 from hiddenstate_core.corpora.corpus import Vocabulary
 from hiddenstate_core.models import Model, ModelSpec
+from hiddenstate_core.models.cells import CELLS, matmul
 from hiddenstate_core.models.network import (
-    GATES,
-    Classifier,
+    Network,
     Recording,
     final_hidden,
-    layer_parameters,
-    matmul,
+    layer_weights,
     parameter_shapes,
     record_sequence,
-    step,
 )
 from hiddenstate_core.models.recurrence import recur
 from tests.oracles.lstm import run_checkpoint
 
 TOLERANCE = 2e-5
+GATES = CELLS["lstm"].gates
 record = jax.jit(record_sequence)
 
 
@@ -80,7 +79,7 @@ def test_every_state_equals_the_float64_lstm(
 @pytest.mark.parametrize("hidden", [(100,), (64, 48), (24, 32, 16)])
 def test_fresh_networks_of_the_usual_sizes_over_long_sequences(tmp_path: Path, hidden: tuple[int, ...]) -> None:
     spec = ModelSpec(hidden=hidden, embedding=32)
-    params = Classifier(spec, 50, 3, nnx.Rngs(1)).parameters()
+    params = Network(spec, 50, 3, nnx.Rngs(1)).parameters()
     model = Model(spec, Vocabulary(("<unk>", *map(str, range(49)))), ("a", "b", "c"), params)
     model.save(tmp_path / "model")
     for length in (1, 2, 99, 500):
@@ -100,7 +99,7 @@ def test_padding_never_reaches_a_state() -> None:
     noise[outside] = generator.integers(0, 30, outside.sum())
     mapped = jax.jit(jax.vmap(record_sequence, in_axes=(None, 0)))
     padded, noisy = mapped(model.params, tokens), mapped(model.params, noise)
-    last, last_noisy = (np.asarray(final_hidden(model.params, t.T, lengths)) for t in (tokens, noise))
+    last, last_noisy = (np.asarray(final_hidden(model.params, t.T, lengths, model.spec)) for t in (tokens, noise))
     np.testing.assert_array_equal(last, last_noisy)
     assert not last[4].any()
     for row, length in enumerate(lengths[:4]):
@@ -131,7 +130,7 @@ def test_the_network_module_holds_the_weights_given() -> None:
 
 
 def test_a_fresh_network_starts_as_documented() -> None:
-    params = Classifier(ModelSpec(hidden=(12,), embedding=7), 20, 3, nnx.Rngs(0)).parameters()
+    params = Network(ModelSpec(hidden=(12,), embedding=7), 20, 3, nnx.Rngs(0)).parameters()
     bias = np.asarray(params["layers.0.forward.bias"]).reshape(4, 12)
     np.testing.assert_array_equal(bias, np.array([0, 1, 0, 0])[:, None] * np.ones((4, 12)))
     for block in np.split(np.asarray(params["layers.0.forward.recurrent_kernel"]), 4, axis=1):
@@ -157,7 +156,7 @@ def test_the_written_out_gradient_equals_automatic_differentiation(shape: tuple[
 
     def by_scan(recurrent_kernel: jax.Array, projected: jax.Array) -> jax.Array:
         def advance(state: tuple[jax.Array, jax.Array], x: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-            h, c, _ = step(recurrent_kernel, (state[0] * kept, state[1]), x)
+            (h, c), _ = CELLS["lstm"].step({"recurrent_kernel": recurrent_kernel}, (state[0] * kept, state[1]), x)
             return (h, c), h
 
         return jax.lax.scan(advance, (jax.numpy.zeros_like(kept),) * 2, projected)[1]
@@ -176,6 +175,7 @@ def test_the_written_out_gradient_equals_automatic_differentiation(shape: tuple[
         np.testing.assert_allclose(found, expected, atol=2e-5 * max(1.0, float(np.abs(expected).max())))
 
 
-def test_layer_parameters_are_looked_up_by_layer() -> None:
+def test_layer_weights_are_looked_up_by_layer() -> None:
     model = random_model((3, 4), 2, 5, 2, 0.1, 0)
-    assert [array.shape for array in layer_parameters(model.params, 1)] == [(3, 16), (4, 16), (16,)]
+    shapes = {name: array.shape for name, array in layer_weights(model.params, 1).items()}
+    assert shapes == {"input_kernel": (3, 16), "recurrent_kernel": (4, 16), "bias": (16,)}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hiddenstate_core.corpora.corpus import UNLABELLED, Corpus, Vocabulary
 from hiddenstate_core.errors import CorpusError, ModelError
 from hiddenstate_core.models.batches import batches
-from hiddenstate_core.models.network import Classifier, Params, final_hidden, parameter_shapes, readout
+from hiddenstate_core.models.network import Network, Params, final_hidden, parameter_shapes, readout
 from hiddenstate_core.models.spec import ModelSpec
 
 __all__ = ["Evaluation", "Model", "load_model", "predict_batches"]
@@ -103,15 +103,15 @@ class Model:
     @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 over architecture, vocabulary and weights, as hexadecimal text."""
-        digest = hashlib.sha256(f"{self.spec.to_json()}\n{self.vocabulary.fingerprint}\n".encode())
+        digest = hashlib.sha256(f"{self.spec.identity}\n{self.vocabulary.fingerprint}\n".encode())
         for name in sorted(self.params):
             array = np.ascontiguousarray(np.asarray(self.params[name]), "<f4")
             digest.update(f"{name}{array.shape}".encode() + array.tobytes())
         return digest.hexdigest()
 
-    def network(self) -> Classifier:
+    def network(self) -> Network:
         """The weights as a Flax NNX module."""
-        return Classifier.from_parameters(self.spec, self.params)
+        return Network.from_parameters(self.spec, self.params)
 
     def encode(self, corpus: Corpus) -> Corpus:
         """The corpus as this model reads it: its vocabulary's ids, the last `max_length` words of each sequence."""
@@ -134,7 +134,7 @@ class Model:
 
         An empty sequence gets the readout of the initial state, zeros.
         """
-        return predict_batches(self.params, self.encode(corpus))
+        return predict_batches(self.params, self.encode(corpus), self.spec)
 
     def evaluate(self, corpus: Corpus) -> Evaluation:
         """Predict every sequence of a corpus and compare with its labels.
@@ -181,18 +181,18 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     return Model.load(path)
 
 
-def predict_batches(params: Params, corpus: Corpus) -> NDArray[np.float32]:
+def predict_batches(params: Params, corpus: Corpus, spec: ModelSpec) -> NDArray[np.float32]:
     """Class probabilities (S, C) of sequences that already carry the network's word ids."""
     result = np.zeros((len(corpus), params["readout.bias"].shape[0]), np.float32)
     for batch in batches(corpus, _BATCH):
-        probabilities = np.asarray(_probabilities(params, batch.tokens, batch.lengths))
+        probabilities = np.asarray(_probabilities(params, batch.tokens, batch.lengths, spec))
         result[batch.rows] = probabilities[: len(batch.rows)]
     return result
 
 
-@jax.jit
-def _probabilities(params: Params, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
-    return jax.nn.softmax(readout(params, final_hidden(params, tokens, lengths)))
+@functools.partial(jax.jit, static_argnames="spec")
+def _probabilities(params: Params, tokens: jax.Array, lengths: jax.Array, spec: ModelSpec) -> jax.Array:
+    return jax.nn.softmax(readout(params, final_hidden(params, tokens, lengths, spec)))
 
 
 def _names(classes: tuple[str, ...]) -> str:

@@ -1,16 +1,17 @@
-"""The recurrent classifier: parameters as a Flax NNX module, and the pure functions that run them.
+"""The recurrent network: parameters as a Flax NNX module, and the pure functions that run them.
 
 Parameters travel as a flat dictionary from array name to float32 array, with the same names in the module, in these
 functions, in the optimiser and in a checkpoint::
 
-    embedding                        (V, E)
-    layers.<l>.forward.input_kernel      (I, 4H)     I is E for layer 0, else the units of the layer below
-    layers.<l>.forward.recurrent_kernel  (H, 4H)
-    layers.<l>.forward.bias              (4H,)
-    readout.kernel                   (H, C)
-    readout.bias                     (C,)
+    embedding                            (V, E)        where the inputs are words
+    layers.<l>.<d>.input_kernel          (I, nH)       <d> is forward or backward; n blocks of H columns
+    layers.<l>.<d>.recurrent_kernel      (H, nH)
+    layers.<l>.<d>.bias                  (nH,)
+    layers.<l>.<d>.recurrent_bias        (H,)          of a GRU
+    readout.kernel                       (D, C)        D is H of the last layer, twice that where it reads both ways
+    readout.bias                         (C,)
 
-The 4H columns are four blocks of H in the order of `GATES`.
+The blocks of columns are those of the cell, in the order of `Cell.gates`.
 """
 
 from __future__ import annotations
@@ -23,246 +24,251 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
+from hiddenstate_core.models.cells import CELLS, Cell, State, Weights, matmul, zero_state
+from hiddenstate_core.models.parameters import (
+    Params,
+    directions,
+    first_weights,
+    glorot,
+    input_width,
+    layer_weights,
+    parameter_shapes,
+    places,
+    top_width,
+)
 from hiddenstate_core.models.spec import ModelSpec
 
 __all__ = [
-    "GATES",
-    "Classifier",
+    "Network",
     "Params",
     "Recording",
+    "directions",
     "final_hidden",
-    "layer_parameters",
-    "number_of_layers",
+    "hidden_states",
+    "layer_weights",
     "parameter_shapes",
+    "places",
     "readout",
     "record_sequence",
-    "step",
+    "step_inputs",
 ]
 
-#: Order of the four blocks of columns in the kernels, the bias and a recorded gate array.
-GATES = ("input", "forget", "candidate", "output")
-
-Params = dict[str, jax.Array]
-#: Word ids or lengths, on the device or not yet.
-Integers = jax.Array | NDArray[np.int32]
-
-#: Full float32 products on every device (accelerators would otherwise round the factors).
-_PRECISION = jax.lax.Precision.HIGHEST
+#: Word ids (int32) or feature vectors (float32), on the device or not yet.
+Inputs = jax.Array | NDArray[np.int32] | NDArray[np.float32]
+#: Lengths, on the device or not yet.
+Lengths = jax.Array | NDArray[np.int32] | int
 
 
 class Recording(TypedDict):
-    """Everything a sequence makes a network pass through; T steps, a tuple entry a layer."""
+    """Everything a sequence makes a network pass through; T steps, a tuple entry for each of `places(spec)`."""
 
     hidden: tuple[jax.Array, ...]
     """(T, H) hidden states."""
     cell: tuple[jax.Array, ...]
-    """(T, H) cell states."""
+    """(T, H) cell states; empty where the cell has none."""
     gates: tuple[jax.Array, ...]
-    """(T, 4H) activations of the gates, four blocks in the order of `GATES`."""
+    """(T, blocks * H) activations of the gates, in the order of `Cell.gates`; empty where the cell has none."""
     probabilities: jax.Array
-    """(T, C) readout applied to the last layer's hidden state at every step."""
-
-
-def parameter_shapes(spec: ModelSpec, words: int, classes: int) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every array of a network for a vocabulary of `words` words and `classes` classes."""
-    shapes: dict[str, tuple[int, ...]] = {"embedding": (words, spec.embedding)}
-    below = spec.embedding
-    for layer, units in enumerate(spec.hidden):
-        shapes[f"layers.{layer}.forward.input_kernel"] = (below, 4 * units)
-        shapes[f"layers.{layer}.forward.recurrent_kernel"] = (units, 4 * units)
-        shapes[f"layers.{layer}.forward.bias"] = (4 * units,)
-        below = units
-    shapes["readout.kernel"] = (below, classes)
-    shapes["readout.bias"] = (classes,)
-    return shapes
-
-
-def number_of_layers(params: Params) -> int:
-    """Recurrent layers of a parameter dictionary."""
-    return sum(name.endswith(".forward.bias") for name in params)
-
-
-def layer_parameters(params: Params, layer: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Input kernel (I, 4H), recurrent kernel (H, 4H) and bias (4H,) of one layer."""
-    prefix = f"layers.{layer}.forward."
-    return params[prefix + "input_kernel"], params[prefix + "recurrent_kernel"], params[prefix + "bias"]
-
-
-def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Matrix product in full float32."""
-    return jnp.matmul(a, b, precision=_PRECISION)
-
-
-def step(
-    recurrent_kernel: jax.Array, state: tuple[jax.Array, jax.Array], projected: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Advance an LSTM layer by one word.
-
-    The cell of Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000) and no peepholes: with
-    ``z = x W + b + h U`` in four blocks of columns, ``i = sigmoid(z_i)``, ``f = sigmoid(z_f)``, ``g = tanh(z_g)``,
-    ``o = sigmoid(z_o)``, ``c' = f c + i g`` and ``h' = o tanh(c')``.
-
-    Parameters
-    ----------
-    recurrent_kernel : (H, 4H) float32
-        ``U``.
-    state : pair of (..., H) float32
-        ``h`` and ``c`` before the word.
-    projected : (..., 4H) float32
-        ``x W + b``, the word's part of ``z``, which needs no state and is computed for all words at once.
-
-    Returns
-    -------
-    h, c : (..., H) float32
-        The state after the word.
-    gates : (..., 4H) float32
-        ``i``, ``f``, ``g`` and ``o`` side by side.
-    """
-    hidden, cell = state
-    units = recurrent_kernel.shape[0]
-    # One tanh serves all four blocks: sigmoid(z) = (1 + tanh(z / 2)) / 2.
-    is_candidate = (jnp.arange(4 * units) // units) == GATES.index("candidate")
-    scale = jnp.where(is_candidate, 1.0, 0.5).astype(projected.dtype)
-    shift = jnp.where(is_candidate, 0.0, 0.5).astype(projected.dtype)
-    gates = jnp.tanh((projected + matmul(hidden, recurrent_kernel)) * scale) * scale + shift
-    i, f, g, o = (gates[..., k * units : (k + 1) * units] for k in range(4))
-    cell = f * cell + i * g
-    return o * jnp.tanh(cell), cell, gates
+    """(T, C) readout applied to the last layer's hidden state (both directions side by side) at every step."""
 
 
 def readout(params: Params, hidden: jax.Array) -> jax.Array:
-    """Class logits (..., C) of hidden states (..., H) of the last layer."""
+    """Logits (..., C) of hidden states (..., D) of the last layer."""
     return matmul(hidden, params["readout.kernel"]) + params["readout.bias"]
 
 
-def record_sequence(params: Params, tokens: Integers) -> Recording:
-    """Run one sequence and return everything it passes through.
+def step_inputs(params: Params, inputs: Inputs, spec: ModelSpec) -> jax.Array:
+    """What the first layer reads: the words' vectors (..., E), or the feature vectors (..., F) themselves."""
+    if spec.inputs == "features":
+        return jnp.asarray(inputs)
+    return jnp.take(params["embedding"], jnp.asarray(inputs), axis=0, mode="clip")
 
-    Pure, so it can be compiled, and mapped over a batch with ``jax.vmap(record_sequence, in_axes=(None, 0))``. States
-    are causal: with padding on the right, the steps before it are untouched, and the padded ones are to be dropped.
+
+def record_sequence(
+    params: Params, inputs: Inputs, spec: ModelSpec | None = None, length: Lengths | None = None
+) -> Recording:
+    """Run one sequence and return everything it passes through: the plain reference for every faster path.
+
+    Pure, so it can be compiled, and mapped over a batch with ``jax.vmap``. With padding on the right, the steps in
+    front of it are untouched, and the padded ones are to be dropped; a layer that reads backward needs `length` for
+    that.
 
     Parameters
     ----------
     params : dict of float32 arrays
         Parameters of the network.
-    tokens : (T,) int32
-        Word ids; T may be 0.
+    inputs : (T,) int32 or (T, F) float32
+        Word ids or feature vectors; T may be 0.
+    spec : ModelSpec, optional
+        Architecture; by default the LSTM classifier with the units that the parameters have.
+    length : int32, optional
+        Steps in front of the padding; all of them by default.
     """
-    inputs = jnp.take(params["embedding"], tokens, axis=0, mode="clip")
-    hidden, cell, gates = [], [], []
-    for layer in range(number_of_layers(params)):
-        input_kernel, recurrent_kernel, bias = layer_parameters(params, layer)
-        h, c, g = _scan_layer(recurrent_kernel, matmul(inputs, input_kernel) + bias)
-        hidden.append(h)
-        cell.append(c)
-        gates.append(g)
-        inputs = h
+    if spec is None:
+        spec = ModelSpec(hidden=_units(params))
+    cell = CELLS[spec.cell]
+    rows = step_inputs(params, inputs, spec)
+    states: list[State] = []
+    gates: list[jax.Array] = []
+    for layer in range(len(spec.hidden)):
+        read = [_scan(cell, layer_weights(params, layer, d), rows, d, length) for d in directions(spec)]
+        states += [found for found, _ in read]
+        gates += [found for _, found in read]
+        rows = _beside([found[0] for found, _ in read])
     return {
-        "hidden": tuple(hidden),
-        "cell": tuple(cell),
-        "gates": tuple(gates),
-        "probabilities": jax.nn.softmax(readout(params, inputs)),
+        "hidden": tuple(state[0] for state in states),
+        "cell": tuple(state[1] for state in states if len(state) > 1),
+        "gates": tuple(gates) if cell.gates else (),
+        "probabilities": jax.nn.softmax(readout(params, rows)),
     }
 
 
-def _scan_layer(recurrent_kernel: jax.Array, projected: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Hidden, cell (T, ..., H) and gates (T, ..., 4H) of one layer from its projected inputs (T, ..., 4H)."""
-
-    def advance(
-        state: tuple[jax.Array, jax.Array], x: jax.Array
-    ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]:
-        h, c, gates = step(recurrent_kernel, state, x)
-        return (h, c), (h, c, gates)
-
-    zero = jnp.zeros((*projected.shape[1:-1], recurrent_kernel.shape[0]), projected.dtype)
-    return jax.lax.scan(advance, (zero, zero), projected)[1]
-
-
-def final_hidden(params: Params, tokens: Integers, lengths: Integers) -> jax.Array:
-    """Hidden states (B, H) of the last layer after the last word of each of B sequences.
+def hidden_states(params: Params, inputs: Inputs, lengths: Lengths, spec: ModelSpec) -> jax.Array:
+    """Hidden states (T, B, D) of the last layer, both directions side by side, of a padded batch.
 
     Parameters
     ----------
     params : dict of float32 arrays
         Parameters of the network.
-    tokens : (T, B) int32
-        Word ids, a column a sequence, padded on the right with any valid id.
+    inputs : (T, B) int32 or (T, B, F) float32
+        Word ids or feature vectors, a column a sequence, padded on the right with anything valid.
     lengths : (B,) int32
-        Words of each sequence; a sequence of none keeps the initial state, zeros.
+        Steps of each sequence; rows beyond them are to be dropped.
+    spec : ModelSpec
+        Architecture.
     """
-    inputs = jnp.take(params["embedding"], tokens, axis=0, mode="clip")
-    last = number_of_layers(params) - 1
-    for layer in range(last):
-        input_kernel, recurrent_kernel, bias = layer_parameters(params, layer)
-        inputs = _scan_layer(recurrent_kernel, matmul(inputs, input_kernel) + bias)[0]
-    input_kernel, recurrent_kernel, bias = layer_parameters(params, last)
+    return _stack(params, inputs, lengths, spec, len(spec.hidden))
 
-    def advance(
-        state: tuple[jax.Array, jax.Array], at: tuple[jax.Array, jax.Array]
-    ) -> tuple[tuple[jax.Array, jax.Array], None]:
+
+def final_hidden(params: Params, inputs: Inputs, lengths: Lengths, spec: ModelSpec) -> jax.Array:
+    """Last layer's hidden states (B, D) after everything was read, of a padded batch.
+
+    Forward the state of the last step, backward that of the first, side by side where both are read; a sequence of no
+    steps keeps the initial state, zeros. Parameters as for `hidden_states`.
+    """
+    last = len(spec.hidden) - 1
+    rows = _stack(params, inputs, lengths, spec, last)
+    cell = CELLS[spec.cell]
+    return _beside([_final(cell, layer_weights(params, last, d), rows, d, lengths) for d in directions(spec)])
+
+
+def _stack(params: Params, inputs: Inputs, lengths: Lengths, spec: ModelSpec, layers: int) -> jax.Array:
+    """Hidden states of the lowest `layers` layers' top one; the network's inputs where there are none."""
+    rows = step_inputs(params, inputs, spec)
+    cell = CELLS[spec.cell]
+    for layer in range(layers):
+        rows = _beside([_scan(cell, layer_weights(params, layer, d), rows, d, lengths)[0][0] for d in directions(spec)])
+    return rows
+
+
+def _beside(parts: list[jax.Array]) -> jax.Array:
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
+
+
+def _scan(
+    cell: Cell, weights: Weights, inputs: jax.Array, direction: str, lengths: Lengths | None
+) -> tuple[State, jax.Array]:
+    """States (T, ..., H) and gates (T, ..., blocks * H) of one direction of a layer from its inputs (T, ..., I).
+
+    Backward, the steps from `lengths` on leave the state as it is at the start, so that padding on the right has no
+    part in it.
+    """
+    backward = direction == "backward"
+    masked = backward and lengths is not None
+
+    def advance(state: State, at: tuple[jax.Array, jax.Array]) -> tuple[State, tuple[State, jax.Array]]:
         projected, position = at
-        h, c, _ = step(recurrent_kernel, state, projected)
-        real = (position < lengths)[:, None]
-        return (jnp.where(real, h, state[0]), jnp.where(real, c, state[1])), None
+        new, gates = cell.step(weights, state, projected)
+        if masked:
+            new = _where(position < jnp.asarray(lengths), new, state)
+        return new, (new, gates)
 
-    zero = jnp.zeros((tokens.shape[1], recurrent_kernel.shape[0]), inputs.dtype)
-    at = (matmul(inputs, input_kernel) + bias, jnp.arange(tokens.shape[0]))
-    return jax.lax.scan(advance, (zero, zero), at)[0][0]
-
-
-class Cell(nnx.Module):
-    """Parameters of one direction of an LSTM layer."""
-
-    def __init__(self, below: int, units: int, rngs: nnx.Rngs) -> None:
-        generator = _numpy(rngs)
-        bias = np.zeros((len(GATES), units))
-        bias[GATES.index("forget")] = 1
-        # Each gate's block is drawn as a matrix of its own.
-        self.input_kernel = _param(np.hstack([_glorot(generator, below, units) for _ in GATES]))
-        self.recurrent_kernel = _param(np.hstack([_orthogonal(generator, units) for _ in GATES]))
-        self.bias = _param(bias.reshape(-1))
+    projected = matmul(inputs, weights["input_kernel"]) + weights["bias"]
+    zero = zero_state(cell, (*projected.shape[1:-1], weights["recurrent_kernel"].shape[0]), projected.dtype)
+    at = (projected, jnp.arange(projected.shape[0]))
+    found: tuple[State, jax.Array] = jax.lax.scan(advance, zero, at, reverse=backward)[1]
+    return found
 
 
-class Layer(nnx.Module):
-    """A recurrent layer; it reads forward."""
+def _final(cell: Cell, weights: Weights, inputs: jax.Array, direction: str, lengths: Lengths) -> jax.Array:
+    """Hidden state (B, H) of one direction of a layer after everything was read."""
 
-    def __init__(self, below: int, units: int, rngs: nnx.Rngs) -> None:
-        self.forward = Cell(below, units, rngs)
+    def advance(state: State, at: tuple[jax.Array, jax.Array]) -> tuple[State, None]:
+        projected, position = at
+        return _where(position < jnp.asarray(lengths), cell.step(weights, state, projected)[0], state), None
 
-
-class Readout(nnx.Module):
-    """Parameters of the dense layer from the last hidden state to the class logits."""
-
-    def __init__(self, below: int, classes: int, rngs: nnx.Rngs) -> None:
-        self.kernel = _param(_glorot(_numpy(rngs), below, classes))
-        self.bias = _param(np.zeros(classes))
+    zero = zero_state(cell, (inputs.shape[1], weights["recurrent_kernel"].shape[0]), inputs.dtype)
+    at = (matmul(inputs, weights["input_kernel"]) + weights["bias"], jnp.arange(inputs.shape[0]))
+    state: State = jax.lax.scan(advance, zero, at, reverse=direction == "backward")[0]
+    return state[0]
 
 
-class Classifier(nnx.Module):
-    """Embedding, LSTM layers and dense readout as a Flax NNX module.
+def _where(real: jax.Array, new: State, old: State) -> State:
+    return tuple(jnp.where(real[..., None], n, o) for n, o in zip(new, old, strict=True))
 
-    The recurrent kernels start orthogonal, the input kernels and the readout Glorot uniform (each gate's block on its
-    own), the embedding normal with standard deviation 0.05, the biases at 0 and those of the forget gates at 1.
+
+def _units(params: Params) -> tuple[int, ...]:
+    """Units of each layer of a parameter dictionary that reads forward."""
+    layers = sum(name.endswith(".forward.bias") for name in params)
+    return tuple(params[f"layers.{layer}.forward.recurrent_kernel"].shape[0] for layer in range(layers))
+
+
+class _Direction(nnx.Module):
+    """Parameters of one direction of a recurrent layer."""
+
+    def __init__(self, cell: Cell, below: int, units: int, rngs: nnx.Rngs) -> None:
+        for name, values in first_weights(cell, below, units, _numpy(rngs)).items():
+            setattr(self, name, _param(values))
+
+
+class _Layer(nnx.Module):
+    """A recurrent layer with the directions in which it reads."""
+
+    def __init__(self, spec: ModelSpec, layer: int, rngs: nnx.Rngs) -> None:
+        for direction in directions(spec):
+            module = _Direction(CELLS[spec.cell], input_width(spec, layer), spec.hidden[layer], rngs)
+            setattr(self, direction, module)
+
+
+class _Readout(nnx.Module):
+    """Parameters of the dense layer from the last hidden state to the logits."""
+
+    def __init__(self, below: int, outputs: int, rngs: nnx.Rngs) -> None:
+        self.kernel = _param(glorot(_numpy(rngs), below, outputs))
+        self.bias = _param(np.zeros(outputs))
+
+
+class Network(nnx.Module):
+    """Embedding, recurrent layers and dense readout as a Flax NNX module, whatever the `ModelSpec`.
+
+    The recurrent kernels start orthogonal, the input kernels and the readout Glorot uniform (each block on its own),
+    the embedding normal with standard deviation 0.05, the biases at 0 and those of an LSTM's forget gates at 1.
 
     Parameters
     ----------
     spec : ModelSpec
         Architecture.
-    words, classes : int
-        Sizes of the vocabulary and of the set of classes.
+    words : int
+        Words of the vocabulary.
+    outputs : int
+        Logits of the readout: classes, or, for a language model, words.
     rngs : flax.nnx.Rngs
         Source of the initial weights.
     """
 
-    def __init__(self, spec: ModelSpec, words: int, classes: int, rngs: nnx.Rngs) -> None:
-        self.embedding = _param(_numpy(rngs).normal(0.0, 0.05, (words, spec.embedding)))
-        below = (spec.embedding, *spec.hidden[:-1])
-        self.layers = nnx.List([Layer(b, units, rngs) for b, units in zip(below, spec.hidden, strict=True)])
-        self.readout = Readout(spec.hidden[-1], classes, rngs)
+    def __init__(self, spec: ModelSpec, words: int, outputs: int, rngs: nnx.Rngs) -> None:
+        self.spec = spec
+        if spec.inputs == "tokens":
+            self.embedding = _param(_numpy(rngs).normal(0.0, 0.05, (words, spec.embedding)))
+        self.layers = nnx.List([_Layer(spec, layer, rngs) for layer in range(len(spec.hidden))])
+        self.readout = _Readout(top_width(spec), outputs, rngs)
 
-    def __call__(self, tokens: Integers) -> jax.Array:
-        """Class probabilities (C,) after the last word of one sequence of word ids (T,) with T of at least 1."""
-        return record_sequence(self.parameters(), tokens)["probabilities"][-1]
+    def __call__(self, inputs: Inputs) -> jax.Array:
+        """Probabilities (C,) after all of one sequence (T,) int32 or (T, F) float32 with T of at least 1 was read."""
+        params = self.parameters()
+        rows = jnp.asarray(inputs)
+        last = final_hidden(params, rows[:, None], np.array([rows.shape[0]], np.int32), self.spec)
+        return jax.nn.softmax(readout(params, last))[0]
 
     def parameters(self) -> Params:
         """The arrays by name, as in a checkpoint."""
@@ -270,9 +276,10 @@ class Classifier(nnx.Module):
         return {".".join(map(str, path)): value[...] for path, value in flat}
 
     @classmethod
-    def from_parameters(cls, spec: ModelSpec, params: Params) -> Classifier:
+    def from_parameters(cls, spec: ModelSpec, params: Params) -> Network:
         """Module that holds the arrays given."""
-        network = cls(spec, params["embedding"].shape[0], params["readout.bias"].shape[0], nnx.Rngs(0))
+        words = params["embedding"].shape[0] if spec.inputs == "tokens" else 1
+        network = cls(spec, words, params["readout.bias"].shape[0], nnx.Rngs(0))
         state = nnx.state(network, nnx.Param)
         for path, value in nnx.to_flat_state(state):
             value.set_value(params[".".join(map(str, path))])
@@ -287,13 +294,3 @@ def _param(values: NDArray[np.float64]) -> nnx.Param[jax.Array]:
 def _numpy(rngs: nnx.Rngs) -> np.random.Generator:
     """NumPy generator from a Flax key: the draws are the same under every release of jax, and nothing is compiled."""
     return np.random.default_rng(np.asarray(jax.random.key_data(rngs.params())))
-
-
-def _glorot(generator: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
-    limit = np.sqrt(6 / (rows + columns))
-    return generator.uniform(-limit, limit, (rows, columns))
-
-
-def _orthogonal(generator: np.random.Generator, size: int) -> NDArray[np.float64]:
-    q, r = np.linalg.qr(generator.standard_normal((size, size)))
-    return np.asarray(q * np.where(np.diag(r) < 0, -1.0, 1.0))

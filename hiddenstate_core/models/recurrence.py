@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from hiddenstate_core.models.network import GATES, matmul, step
+from hiddenstate_core.models.cells import CELLS, matmul
 
 __all__ = ["recur"]
 
@@ -39,7 +39,7 @@ def recur(recurrent_kernel: jax.Array, projected: jax.Array, kept: jax.Array) ->
 
 def _forward(recurrent_kernel: jax.Array, projected: jax.Array, kept: jax.Array) -> tuple[jax.Array, Any]:
     def advance(state: tuple[jax.Array, jax.Array], x: jax.Array) -> tuple[tuple[jax.Array, jax.Array], Any]:
-        h, c, gates = step(recurrent_kernel, (state[0] * kept, state[1]), x)
+        (h, c), gates = CELLS["lstm"].step({"recurrent_kernel": recurrent_kernel}, (state[0] * kept, state[1]), x)
         return (h, c), (h, c, gates)
 
     zero = jnp.zeros_like(kept)
@@ -56,7 +56,7 @@ def _backward(saved: Any, hidden_gradient: jax.Array) -> tuple[jax.Array, jax.Ar
     def retreat(state: tuple[jax.Array, jax.Array], at: Any) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
         d_fed_back, d_cell = state
         d_hidden, c, c_before, gate = at
-        i, f, g, o = (gate[..., k * units : (k + 1) * units] for k in range(len(GATES)))
+        i, f, g, o = (gate[..., k * units : (k + 1) * units] for k in range(4))
         d_hidden = d_hidden + d_fed_back * kept
         squashed = jnp.tanh(c)
         d_cell = d_cell + d_hidden * o * (1 - squashed * squashed)

@@ -1,8 +1,9 @@
-"""`ModelSpec` and `TrainOptions`: what a recurrent classifier is made of, and how it is trained."""
+"""`ModelSpec` and `TrainOptions`: what a recurrent network is made of, and how it is trained."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from typing import Literal
 
@@ -12,42 +13,62 @@ from hiddenstate_core.options import Options
 __all__ = ["ModelSpec", "TrainOptions"]
 
 
+#: Fields of `ModelSpec` that came after the first checkpoints, with the values that those checkpoints mean.
+_LATER = {"direction": "forward", "task": "classification", "inputs": "tokens", "features": 0}
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelSpec(Options):
-    """Architecture of a recurrent classifier: embedding, a stack of recurrent layers, dropout, dense readout.
+    """Architecture of a recurrent network: embedding, a stack of recurrent layers, dropout, dense readout.
 
     Parameters
     ----------
-    cell : {"lstm"}
-        Kind of recurrent cell.
+    cell : {"lstm", "gru", "rnn"}
+        Kind of recurrent cell: long short-term memory, gated recurrent unit, or the vanilla unit with tanh.
     hidden : tuple of int
-        Number of units of each layer, from the input upwards; one entry a layer.
+        Number of units of each layer (of each direction of it), from the input upwards; one entry a layer.
     embedding : int
-        Length of a word's vector.
+        Length of a word's vector; not used where `inputs` is "features".
     dropout : float
         Share of the last hidden state's units that are silenced in front of the readout while training, in [0, 1).
     max_length : int or None
         The model reads the last `max_length` words of a sequence; None for all of them.
     readout : {"softmax"}
-        How the last hidden state becomes class probabilities: a dense layer with one logit a class and a softmax,
-        whatever the number of classes (two classes have two logits).
+        How the last layer's hidden state becomes probabilities: a dense layer with one logit a class (a word of the
+        vocabulary, for a language model) and a softmax, whatever their number (two classes have two logits).
+    direction : {"forward", "backward", "both"}
+        Whether every layer reads from the first step to the last, from the last to the first, or both, side by side;
+        a layer above "both" reads the two hidden states of each step, forward first.
+    task : {"classification", "language_model"}
+        Whether the readout gives the probabilities of a corpus's classes or those of the next word.
+    inputs : {"tokens", "features"}
+        Whether a step is a word or a vector of numbers.
+    features : int
+        Length of a step's vector where `inputs` is "features", else 0.
 
     Raises
     ------
     InputError
-        A value outside its range.
+        A value outside its range, or a language model that reads backward or reads vectors.
     """
 
-    cell: Literal["lstm"] = "lstm"
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
     hidden: tuple[int, ...] = (100,)
     embedding: int = 32
     dropout: float = 0.5
     max_length: int | None = None
     readout: Literal["softmax"] = "softmax"
+    direction: Literal["forward", "backward", "both"] = "forward"
+    task: Literal["classification", "language_model"] = "classification"
+    inputs: Literal["tokens", "features"] = "tokens"
+    features: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("ModelSpec.cell", self.cell, ("lstm",))
+        _one_of("ModelSpec.cell", self.cell, ("lstm", "gru", "rnn"))
         _one_of("ModelSpec.readout", self.readout, ("softmax",))
+        _one_of("ModelSpec.direction", self.direction, ("forward", "backward", "both"))
+        _one_of("ModelSpec.task", self.task, ("classification", "language_model"))
+        _one_of("ModelSpec.inputs", self.inputs, ("tokens", "features"))
         if not isinstance(self.hidden, tuple) or not self.hidden:
             raise InputError(f"ModelSpec.hidden must be a tuple with the units of each layer, not {self.hidden!r}.")
         for units in self.hidden:
@@ -56,6 +77,28 @@ class ModelSpec(Options):
         _number("ModelSpec.dropout", self.dropout, 0.0, 1.0)
         if self.max_length is not None:
             _whole("ModelSpec.max_length", self.max_length, 1)
+        _whole("ModelSpec.features", self.features, 0)
+        if (self.inputs == "features") != (self.features > 0):
+            expected = "the length of a step's vector" if self.inputs == "features" else "0"
+            raise InputError(
+                f"ModelSpec.features must be {expected} where inputs is {self.inputs!r}, not {self.features}."
+            )
+        if self.task == "language_model" and self.direction != "forward":
+            raise InputError(
+                f"ModelSpec.direction must be 'forward' for a language model, not {self.direction!r}: "
+                "reading backward, it would see the word that it is to predict."
+            )
+        if self.task == "language_model" and self.inputs != "tokens":
+            raise InputError("ModelSpec.inputs must be 'tokens' for a language model: it predicts words.")
+
+    @property
+    def identity(self) -> str:
+        """JSON text that fingerprints are taken over: all fields but the later ones that have their first meaning.
+
+        So a checkpoint keeps its fingerprint when a release adds a field.
+        """
+        fields = {name: value for name, value in self.to_dict().items() if _LATER.get(name, ...) != value}
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
 @dataclasses.dataclass(frozen=True)

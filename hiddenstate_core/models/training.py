@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from hiddenstate_core.corpora.corpus import UNKNOWN, UNLABELLED, Corpus
 from hiddenstate_core.errors import CorpusError, ModelError
 from hiddenstate_core.models.batches import Batch, last_words, shuffled
+from hiddenstate_core.models.cells import matmul
 from hiddenstate_core.models.model import Model, predict_batches
-from hiddenstate_core.models.network import Classifier, Params, layer_parameters, matmul, number_of_layers, readout
+from hiddenstate_core.models.network import Network, Params, layer_weights, readout
 from hiddenstate_core.models.recurrence import recur
 from hiddenstate_core.models.spec import ModelSpec, TrainOptions
 from hiddenstate_core.progress import Advance, progress_bar
@@ -122,8 +123,8 @@ class _Fitted:
 def _fit(training: Corpus, validation: Corpus, spec: ModelSpec, options: TrainOptions, progress: bool) -> _Fitted:
     steps = -(-len(training) // options.batch_size)
     optimiser = _optimiser(options, steps * options.epochs)
-    classifier = Classifier(spec, len(training.vocabulary), len(training.classes), nnx.Rngs(options.seed))
-    params = classifier.parameters()
+    network = Network(spec, len(training.vocabulary), len(training.classes), nnx.Rngs(options.seed))
+    params = network.parameters()
     zeros: Any = {name: np.zeros(array.shape, np.float32) for name, array in params.items()}
     state = _State(params, jax.jit(optimiser.init)(params), zeros, jnp.zeros((), jnp.int32))
     advance_state = _compile_step(optimiser, spec, options)
@@ -142,7 +143,7 @@ def _fit(training: Corpus, validation: Corpus, spec: ModelSpec, options: TrainOp
             if not len(validation):
                 kept, best = current, epoch
             else:
-                score = _score(current, validation)
+                score = _score(current, validation, spec)
                 note += f"  validation {100 * score[0]:.1f} %"
                 if score > best_score:
                     kept, best, best_score = current, epoch, score
@@ -251,10 +252,12 @@ def _feed(
 def _loss(params: Params, batch: _Fed, spec: ModelSpec, options: TrainOptions) -> jax.Array:
     """Mean cross-entropy of a batch's labelled columns under its dropout masks."""
     inputs = jnp.take(params["embedding"], batch.tokens, axis=0, mode="clip")
-    for layer in range(number_of_layers(params)):
-        input_kernel, recurrent_kernel, bias = layer_parameters(params, layer)
+    for layer in range(len(spec.hidden)):
+        weights = layer_weights(params, layer)
         below, fed_back = (_scaled(mask, options.variational_dropout) for mask in batch.kept[layer])
-        inputs = recur(recurrent_kernel, matmul(inputs * below, input_kernel) + bias, fed_back)
+        inputs = recur(
+            weights["recurrent_kernel"], matmul(inputs * below, weights["input_kernel"]) + weights["bias"], fed_back
+        )
     last = jnp.take_along_axis(inputs, jnp.maximum(batch.lengths - 1, 0)[None, :, None], axis=0)[0]
     logits = readout(params, last * _scaled(batch.kept_last, spec.dropout))
     target = optax.smooth_labels(jax.nn.one_hot(batch.labels, logits.shape[1]), options.label_smoothing)
@@ -275,9 +278,9 @@ def _averaged(state: _State, options: TrainOptions) -> Params:
     return {name: jnp.asarray(np.asarray(mean) * scale) for name, mean in state.mean.items()}
 
 
-def _score(params: Params, validation: Corpus) -> tuple[float, float]:
+def _score(params: Params, validation: Corpus, spec: ModelSpec) -> tuple[float, float]:
     """Accuracy and mean log-probability of the true class; the second decides between equal accuracies."""
-    probabilities = predict_batches(params, validation)
+    probabilities = predict_batches(params, validation, spec)
     accuracy = float((probabilities.argmax(axis=1) == validation.labels).mean())
     true = probabilities[np.arange(len(validation)), validation.labels].astype(np.float64)
     return accuracy, float(np.log(np.maximum(true, 1e-30)).mean())
