@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hiddenstate_core.analysis import prediction_evolution as prediction_evolution
     from hiddenstate_core.corpora import Corpus as Corpus
     from hiddenstate_core.corpora import Vocabulary as Vocabulary
+    from hiddenstate_core.corpora import corpus_from_features as corpus_from_features
     from hiddenstate_core.corpora import corpus_from_texts as corpus_from_texts
     from hiddenstate_core.corpora.load import load_corpus as load_corpus
     from hiddenstate_core.distances import step_distances as step_distances
@@ -44,6 +45,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Corpus": "hiddenstate_core.corpora",
     "Vocabulary": "hiddenstate_core.corpora",
+    "corpus_from_features": "hiddenstate_core.corpora",
     "corpus_from_texts": "hiddenstate_core.corpora",
     "load_corpus": "hiddenstate_core.corpora.load",
     "Evaluation": "hiddenstate_core.models",

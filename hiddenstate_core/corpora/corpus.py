@@ -1,4 +1,4 @@
-"""`Corpus`: labelled sequences of words as ragged arrays, and `Vocabulary`: the words that a model knows."""
+"""`Corpus`: sequences of words or feature vectors as ragged arrays, and `Vocabulary`: the words a model knows."""
 
 from __future__ import annotations
 
@@ -57,12 +57,13 @@ class Vocabulary:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:
-    """Sequences of words with their classes, stored ragged (no padding).
+    """Sequences of words, or of feature vectors, with their classes, stored ragged (no padding).
 
     A step is one word of one sequence; N steps make S sequences; sequence ``s`` covers the steps
     ``offsets[s]:offsets[s + 1]``. Every step carries two ids: ``tokens``, the word as a model sees it (`UNKNOWN` where
     it is outside the vocabulary), and ``surface``, the word as it is written, so that words and states never slip
-    out of step and unknown words can still be shown.
+    out of step and unknown words can still be shown. Where a step is a vector of numbers (`features`), there are no
+    words: every token is `UNKNOWN`, and ``surface`` counts a sequence's steps.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ class Corpus:
     labels : (S,) int32
         Class of each sequence, `UNLABELLED` (-1) where it is not known.
     classes : tuple of str
-        Class names, by label.
+        Class names, by label; empty where there are none, as for a language model.
     vocabulary : Vocabulary
         The words that have a token id of their own.
     lexicon : tuple of str
@@ -90,6 +91,15 @@ class Corpus:
         A name for each sequence, distinct.
     tokenizer : str
         JSON of the Hugging Face tokenizer that cut the texts, or empty where there was none.
+    features : (N, F) float32, optional
+        Every step's vector, finite; None where the steps are words. The vocabulary is then the unknown word alone.
+        See `corpus_from_features`.
+
+    Raises
+    ------
+    CorpusError
+        Arrays of another type or length, an id outside its list, or a vector that is not finite (named by sequence
+        and step).
     """
 
     name: str
@@ -104,6 +114,7 @@ class Corpus:
     splits: tuple[str, ...]
     ids: tuple[str, ...]
     tokenizer: str = dataclasses.field(default="", repr=False)
+    features: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         expected = {
@@ -129,11 +140,37 @@ class Corpus:
         _check_range(self.surface, 0, len(self.lexicon), "surface", "the lexicon")
         _check_range(self.labels, UNLABELLED, len(self.classes), "labels", "the classes")
         _check_range(self.split, 0, len(self.splits), "split", "the splits")
+        if self.features is not None:
+            self._check_features(self.features)
+
+    def _check_features(self, features: NDArray[np.float32]) -> None:
+        if not isinstance(features, np.ndarray) or features.dtype != np.float32 or features.ndim != 2:
+            raise CorpusError(f"Corpus.features must be a float32 array (steps, length), not {_say(features)}.")
+        if len(features) != len(self.tokens) or features.shape[1] < 1:
+            raise CorpusError(
+                f"Corpus.features must hold a vector of one number or more for each of {len(self.tokens)} steps; "
+                f"its shape is {features.shape}."
+            )
+        if self.vocabulary.words != (UNKNOWN_WORD,):
+            raise CorpusError(
+                f"A corpus of feature vectors has no words: its vocabulary is {UNKNOWN_WORD!r} alone, "
+                f"not {len(self.vocabulary)} words."
+            )
+        # A sum is finite only where every number is, and costs no array (float32 numbers cannot overflow float64).
+        with np.errstate(invalid="ignore"):
+            total = features.sum(dtype=np.float64)
+        if not np.isfinite(total):
+            raise CorpusError(_not_finite(features, self.offsets, self.ids))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __repr__(self) -> str:
+        if self.features is not None:
+            return (
+                f"Corpus({self.name!r}, {len(self)} sequences, {len(self.tokens)} steps of {self.features.shape[1]} "
+                f"features, {len(self.classes)} classes, splits {self.splits})"
+            )
         return (
             f"Corpus({self.name!r}, {len(self)} sequences, {len(self.tokens)} steps, "
             f"{len(self.classes)} classes, {len(self.vocabulary)} words known, splits {self.splits})"
@@ -146,11 +183,14 @@ class Corpus:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over everything that decides what a model reads: tokens, offsets, labels, classes, vocabulary."""
+        """SHA-256 over everything that decides what a model reads: steps, offsets, labels, classes, vocabulary."""
         digest = hashlib.sha256(self.vocabulary.fingerprint.encode())
         for array in (self.tokens, self.surface, self.offsets, self.labels):
             digest.update(np.ascontiguousarray(array).tobytes())
         digest.update("\0".join(self.classes).encode("utf-8", "surrogatepass"))
+        if self.features is not None:
+            digest.update(f"\0features{self.features.shape}".encode())
+            digest.update(np.ascontiguousarray(self.features, "<f4").data)
         return digest.hexdigest()
 
     def sequence(self, index: int) -> NDArray[np.int32]:
@@ -197,7 +237,7 @@ class Corpus:
         return self.take_split("test")
 
     def last(self, steps: int | None) -> Corpus:
-        """Corpus whose sequences keep at most their last `steps` words; None keeps all."""
+        """Corpus whose sequences keep at most their last `steps` steps; None keeps all."""
         if steps is None:
             return self
         if steps < 1:
@@ -206,8 +246,11 @@ class Corpus:
         return self._ragged(np.arange(len(self)), self.offsets[1:] - kept, kept)
 
     def encode(self, vocabulary: Vocabulary) -> Corpus:
-        """The same sequences with token ids of another vocabulary (words matched as written)."""
-        if vocabulary.words == self.vocabulary.words:
+        """The same sequences with token ids of another vocabulary (words matched as written).
+
+        A corpus of feature vectors has no words and is returned as it is.
+        """
+        if self.features is not None or vocabulary.words == self.vocabulary.words:
             return self
         table = vocabulary.encode(self.lexicon)
         tokens = table[self.surface] if len(self.surface) else self.tokens
@@ -224,6 +267,7 @@ class Corpus:
             labels=self.labels[chosen],
             split=self.split[chosen],
             ids=tuple(self.ids[i] for i in chosen.tolist()),
+            features=None if self.features is None else self.features[steps],
         )
 
     def _index(self, index: int) -> int:
@@ -236,6 +280,15 @@ def _check_range(array: NDArray[np.signedinteger], low: int, high: int, field: s
     if len(array) and (int(array.min()) < low or int(array.max()) >= high):
         bad = int(array[(array < low) | (array >= high)][0])
         raise CorpusError(f"Corpus.{field} holds {bad}, outside {of} ({low}..{high - 1}).")
+
+
+def _not_finite(features: NDArray[np.float32], offsets: NDArray[np.int64], ids: tuple[str, ...]) -> str:
+    step, column = (int(i) for i in np.argwhere(~np.isfinite(features))[0])
+    sequence = int(np.searchsorted(offsets, step, side="right")) - 1
+    return (
+        f"Feature {column} at step {step - int(offsets[sequence])} of sequence {sequence} ({ids[sequence]!r}) is "
+        f"{features[step, column]}; every number must be finite: replace it or leave the sequence out."
+    )
 
 
 def _say(value: object) -> str:
