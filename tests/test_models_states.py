@@ -162,7 +162,7 @@ def test_the_written_out_gradient_equals_automatic_differentiation(shape: tuple[
         return jax.lax.scan(advance, (jax.numpy.zeros_like(kept),) * 2, projected)[1]
 
     def by_recur(recurrent_kernel: jax.Array, projected: jax.Array) -> jax.Array:
-        return recur(recurrent_kernel, projected, kept)
+        return recur("lstm", {"recurrent_kernel": recurrent_kernel}, projected, kept)
 
     gradients = [
         jax.grad(lambda u, w, f=f: (f(u, matmul(inputs, w)) * weight).sum(), argnums=(0, 1))(kernel, input_kernel)

@@ -202,14 +202,14 @@ def test_words_are_matched_as_written(trained: tuple[Corpus, Model]) -> None:
 @settings(max_examples=30, deadline=None)
 def test_batches_hold_every_sequence_once(count: int, size: int, longest: int, seed: int) -> None:
     corpus = made_corpus(count, longest=longest, seed=seed, test=False)
-    for made in (batches(corpus, size), shuffled(whole(corpus), size, np.random.default_rng(seed))):
+    for made in (batches(whole(corpus), size), shuffled(whole(corpus), size, np.random.default_rng(seed))):
         seen: list[int] = []
         for batch in made:
-            assert batch.tokens.shape == (batch.tokens.shape[0], len(batch.lengths))
+            assert batch.inputs.shape == (batch.inputs.shape[0], len(batch.lengths))
             for column, row in enumerate(batch.rows):
                 length = batch.lengths[column]
-                np.testing.assert_array_equal(batch.tokens[:length, column], corpus.sequence(row))
-                assert not batch.tokens[length:, column].any()
+                np.testing.assert_array_equal(batch.inputs[:length, column], corpus.sequence(row))
+                assert not batch.inputs[length:, column].any()
             assert not batch.lengths[len(batch.rows) :].any()
             seen.extend(batch.rows)
         assert sorted(seen) == list(range(count))

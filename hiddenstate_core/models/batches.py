@@ -8,9 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from hiddenstate_core.corpora.corpus import UNKNOWN, Corpus
+from hiddenstate_core.corpora.corpus import Corpus
 
-__all__ = ["Batch", "Windows", "batches", "last_words", "pad", "shuffled", "whole", "width_for"]
+__all__ = ["NO_TARGET", "Batch", "Windows", "batches", "cut", "last_words", "pad", "shuffled", "whole", "width_for"]
+
+#: Stands for the next word where there is none.
+NO_TARGET = -1
 
 #: Batches are not made narrower than this.
 _SMALLEST = 24
@@ -20,21 +23,24 @@ _WINDOW = 16
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Some sequences side by side, padded on the right with the unknown word and below with empty sequences.
+    """Some sequences side by side, padded on the right with the unknown word (or zeros), with empty ones beside them.
 
     Parameters
     ----------
     rows : (R,) int64
-        Numbers of the sequences in the corpus.
-    tokens : (T, B) int32
-        Word ids, a column a sequence; B is at least R.
+        Numbers of the sequences (or windows).
+    inputs : (T, B) int32 or (T, B, F) float32
+        Word ids or feature vectors, a column a sequence; B is at least R.
     lengths : (B,) int32
-        Words of each column.
+        Steps of each column.
+    next_words : (T, B) int32 or None
+        The word that follows each step's, `NO_TARGET` where there is none; only of windows that carry them.
     """
 
     rows: NDArray[np.int64]
-    tokens: NDArray[np.int32]
+    inputs: NDArray[np.int32] | NDArray[np.float32]
     lengths: NDArray[np.int32]
+    next_words: NDArray[np.int32] | None = None
 
 
 def width_for(length: int, longest: int) -> int:
@@ -50,21 +56,50 @@ def width_for(length: int, longest: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """The words of each sequence that are read: `lengths` words from `starts` on, (S,) int64 each."""
+    """The steps of each sequence that are read: `lengths` steps from `starts` on, (S,) int64 each.
 
-    tokens: NDArray[np.int32]
+    `inputs` are all steps of the corpus, (N,) int32 or (N, F) float32; `next_words` (N,) int32 where they are wanted.
+    """
+
+    inputs: NDArray[np.int32] | NDArray[np.float32]
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    next_words: NDArray[np.int32] | None = None
 
     @property
     def longest(self) -> int:
-        """Words of the longest window, at least 1."""
+        """Steps of the longest window, at least 1."""
         return int(self.lengths.max(initial=1))
 
 
 def whole(corpus: Corpus) -> Windows:
-    """Every sequence from its first word to its last."""
-    return Windows(corpus.tokens, corpus.offsets[:-1], corpus.lengths)
+    """Every sequence from its first step to its last."""
+    return Windows(_steps(corpus), corpus.offsets[:-1], corpus.lengths)
+
+
+def cut(corpus: Corpus, steps: int | None, *, predicted_only: bool = False) -> Windows:
+    """Every sequence in windows of `steps` steps, the last one shorter, with the word that follows each step.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        Sequences of words.
+    steps : int or None
+        Length of a window; None for whole sequences.
+    predicted_only : bool
+        Whether a sequence's last word, which no word follows, is left out.
+    """
+    lengths = corpus.lengths - (1 if predicted_only else 0)
+    lengths = np.maximum(lengths, 0)
+    width = steps or max(1, int(lengths.max(initial=1)))
+    counts = -(-lengths // width)
+    sequence = np.repeat(np.arange(len(corpus)), counts)
+    within = np.arange(len(sequence)) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts = corpus.offsets[:-1][sequence] + within * width
+    next_words = np.full(len(corpus.tokens), NO_TARGET, np.int32)
+    next_words[:-1] = corpus.tokens[1:]
+    next_words[corpus.offsets[1:][corpus.lengths > 0] - 1] = NO_TARGET
+    return Windows(corpus.tokens, starts, np.minimum(width, lengths[sequence] - within * width), next_words)
 
 
 def last_words(
@@ -83,7 +118,11 @@ def last_words(
         chosen = generator.random(len(corpus)) < crop
         back = generator.integers(0, corpus.lengths - lengths + 1)
         starts = np.where(chosen, starts - back, starts)
-    return Windows(corpus.tokens, starts, lengths)
+    return Windows(_steps(corpus), starts, lengths)
+
+
+def _steps(corpus: Corpus) -> NDArray[np.int32] | NDArray[np.float32]:
+    return corpus.tokens if corpus.features is None else corpus.features
 
 
 def pad(windows: Windows, rows: NDArray[np.int64], columns: int, longest: int) -> Batch:
@@ -94,16 +133,21 @@ def pad(windows: Windows, rows: NDArray[np.int64], columns: int, longest: int) -
     places = np.arange(width)[:, None] < lengths[None, :]
     starts = np.zeros(columns, np.int64)
     starts[: len(rows)] = windows.starts[rows]
-    tokens = np.full((width, columns), UNKNOWN, np.int32)
-    tokens[places] = windows.tokens[(starts[None, :] + np.arange(width)[:, None])[places]]
-    return Batch(rows, tokens, lengths)
+    steps = (starts[None, :] + np.arange(width)[:, None])[places]
+    # Zeros are the unknown word, and the vector of no feature.
+    inputs = np.zeros((width, columns, *windows.inputs.shape[1:]), windows.inputs.dtype)
+    inputs[places] = windows.inputs[steps]
+    if windows.next_words is None:
+        return Batch(rows, inputs, lengths)
+    next_words = np.full((width, columns), NO_TARGET, np.int32)
+    next_words[places] = windows.next_words[steps]
+    return Batch(rows, inputs, lengths, next_words)
 
 
-def batches(corpus: Corpus, size: int) -> Iterator[Batch]:
-    """Every sequence once, shortest first, in batches of `size` (smaller where the corpus is)."""
-    windows = whole(corpus)
+def batches(windows: Windows, size: int) -> Iterator[Batch]:
+    """Every sequence once, shortest first, in batches of `size` (smaller where there are fewer)."""
     order = np.argsort(windows.lengths, kind="stable").astype(np.int64)
-    size = min(size, max(8, 1 << (max(len(corpus), 1) - 1).bit_length()))
+    size = min(size, max(8, 1 << (max(len(order), 1) - 1).bit_length()))
     for start in range(0, len(order), size):
         yield pad(windows, order[start : start + size], size, windows.longest)
 

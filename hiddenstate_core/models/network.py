@@ -42,6 +42,7 @@ __all__ = [
     "Network",
     "Params",
     "Recording",
+    "beside",
     "directions",
     "final_hidden",
     "hidden_states",
@@ -114,7 +115,7 @@ def record_sequence(
         read = [_scan(cell, layer_weights(params, layer, d), rows, d, length) for d in directions(spec)]
         states += [found for found, _ in read]
         gates += [found for _, found in read]
-        rows = _beside([found[0] for found, _ in read])
+        rows = beside([found[0] for found, _ in read])
     return {
         "hidden": tuple(state[0] for state in states),
         "cell": tuple(state[1] for state in states if len(state) > 1),
@@ -149,7 +150,7 @@ def final_hidden(params: Params, inputs: Inputs, lengths: Lengths, spec: ModelSp
     last = len(spec.hidden) - 1
     rows = _stack(params, inputs, lengths, spec, last)
     cell = CELLS[spec.cell]
-    return _beside([_final(cell, layer_weights(params, last, d), rows, d, lengths) for d in directions(spec)])
+    return beside([_final(cell, layer_weights(params, last, d), rows, d, lengths) for d in directions(spec)])
 
 
 def _stack(params: Params, inputs: Inputs, lengths: Lengths, spec: ModelSpec, layers: int) -> jax.Array:
@@ -157,11 +158,12 @@ def _stack(params: Params, inputs: Inputs, lengths: Lengths, spec: ModelSpec, la
     rows = step_inputs(params, inputs, spec)
     cell = CELLS[spec.cell]
     for layer in range(layers):
-        rows = _beside([_scan(cell, layer_weights(params, layer, d), rows, d, lengths)[0][0] for d in directions(spec)])
+        rows = beside([_scan(cell, layer_weights(params, layer, d), rows, d, lengths)[0][0] for d in directions(spec)])
     return rows
 
 
-def _beside(parts: list[jax.Array]) -> jax.Array:
+def beside(parts: list[jax.Array]) -> jax.Array:
+    """What a layer's directions give, side by side."""
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
 
 

@@ -1,30 +1,22 @@
-"""Training of a recurrent classifier: Adam, one-cycle, variational dropout, early stopping on a validation split."""
+"""Training of a recurrent network on a corpus: which sequences, and what is written down about it."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib.metadata
+import math
 import platform
 import time
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from flax import nnx
 from numpy.typing import NDArray
 
-from hiddenstate_core.corpora.corpus import UNKNOWN, UNLABELLED, Corpus
-from hiddenstate_core.errors import CorpusError, ModelError
-from hiddenstate_core.models.batches import Batch, last_words, shuffled
-from hiddenstate_core.models.cells import matmul
-from hiddenstate_core.models.model import Model, predict_batches
-from hiddenstate_core.models.network import Network, Params, layer_weights, readout
-from hiddenstate_core.models.recurrence import recur
+from hiddenstate_core.corpora.corpus import UNLABELLED, Corpus
+from hiddenstate_core.errors import CorpusError
+from hiddenstate_core.models.fitting import fit
+from hiddenstate_core.models.model import Model, check_inputs
 from hiddenstate_core.models.spec import ModelSpec, TrainOptions
-from hiddenstate_core.progress import Advance, progress_bar
 
 __all__ = ["train"]
 
@@ -32,15 +24,17 @@ __all__ = ["train"]
 def train(
     corpus: Corpus, spec: ModelSpec | None = None, options: TrainOptions | None = None, *, progress: bool = True
 ) -> Model:
-    """Train a classifier on a corpus's training split and evaluate it on its test split.
+    """Train a classifier or a language model on a corpus's training split and evaluate it on its test split.
 
     Parameters
     ----------
     corpus : Corpus
-        Labelled sequences. Its ``train`` split is trained on, or, where it has no such split, all but ``test``.
-        Unlabelled and empty sequences are left out; the vocabulary, classes and tokenizer become the model's.
+        Sequences of words, or of feature vectors where ``spec.inputs`` is "features". Its ``train`` split is trained
+        on, or, where it has no such split, all but ``test``. A classifier leaves out unlabelled and empty sequences; a
+        language model needs no labels, and leaves out sequences of fewer than two words. The vocabulary, tokenizer
+        and, for a classifier, classes become the model's.
     spec : ModelSpec, optional
-        Architecture; by default one LSTM layer of 100 units.
+        Architecture; by default a classifier of one LSTM layer of 100 units.
     options : TrainOptions, optional
         How to train.
     progress : bool
@@ -49,30 +43,33 @@ def train(
     Returns
     -------
     Model
-        With the weights of the epoch that was best on the validation split, and in ``metadata``: ``seed``,
-        ``test_accuracy`` (None without a labelled test split), ``test_sequences``, ``validation_accuracy``,
-        ``epochs_run``, ``best_epoch``, ``train_options``, ``spec``, ``corpus``, ``versions`` and ``seconds``.
+        With the weights of the epoch that was best on the validation split (by accuracy; a language model's by
+        perplexity), and in ``metadata``: ``seed``, ``test_accuracy`` (None without a labelled test split; a language
+        model's is the share of next words that were the most probable), ``test_sequences``, ``validation_accuracy``,
+        ``epochs_run``, ``best_epoch``, ``train_options``, ``spec``, ``corpus``, ``versions`` and ``seconds``; of a
+        language model also ``test_perplexity`` and ``validation_perplexity``.
         The same seed on the same machine gives the same weights (XLA rounds by the number of cores and release).
 
     Raises
     ------
     CorpusError
-        Fewer than two classes among the sequences to train on.
+        Fewer than two classes among the sequences to train on, no sequence of two words for a language model, or
+        words where the spec reads feature vectors (of another length, or the reverse).
     ModelError
         The loss became infinite or NaN.
     """
     spec, options = spec or ModelSpec(), options or TrainOptions()
+    check_inputs(spec, corpus)
     began = time.perf_counter()
-    training, validation = _split(corpus, spec, options)
-    fitted = _fit(training, validation, spec, options, progress)
-    model = Model(spec, corpus.vocabulary, corpus.classes, fitted.params, corpus.tokenizer)
-    test = corpus.test if "test" in corpus.splits else None
-    labelled = int((test.labels != UNLABELLED).sum()) if test is not None else 0
-    metadata = {
+    language = spec.task == "language_model"
+    training, validation = _split_sequences(corpus, options) if language else _split_classes(corpus, spec, options)
+    fitted = fit(training, validation, spec, options, progress)
+    model = Model(spec, corpus.vocabulary, () if language else corpus.classes, fitted.params, corpus.tokenizer)
+    score = fitted.score
+    metadata: dict[str, Any] = {
         "seed": options.seed,
-        "test_accuracy": model.evaluate(test).accuracy if test is not None and labelled else None,
-        "test_sequences": labelled,
-        "validation_accuracy": fitted.accuracy,
+        **_tested(model, corpus),
+        "validation_accuracy": score.accuracy if score is not None else None,
         "validation_sequences": len(validation),
         "training_sequences": len(training),
         "epochs_run": fitted.epochs,
@@ -83,18 +80,41 @@ def train(
         "versions": _versions(),
         "seconds": round(time.perf_counter() - began, 3),
     }
+    if language:
+        metadata["validation_perplexity"] = score.perplexity if score is not None else None
     return dataclasses.replace(model, metadata=metadata)
 
 
-def _split(corpus: Corpus, spec: ModelSpec, options: TrainOptions) -> tuple[Corpus, Corpus]:
-    """Sequences to train on, and to validate on as the model reads them; each class gives its share."""
-    split = corpus.split
-    usable = (corpus.labels != UNLABELLED) & (corpus.lengths > 0)
+def _tested(model: Model, corpus: Corpus) -> dict[str, Any]:
+    """What the model reaches on the corpus's test split."""
+    test = corpus.test if "test" in corpus.splits else None
+    if model.spec.task == "language_model":
+        usable = int((test.lengths > 1).sum()) if test is not None else 0
+        found = model.evaluate(test) if test is not None and usable else None
+        return {
+            "test_accuracy": found.accuracy if found is not None else None,
+            "test_perplexity": found.perplexity if found is not None else None,
+            "test_sequences": usable,
+        }
+    labelled = int((test.labels != UNLABELLED).sum()) if test is not None else 0
+    return {
+        "test_accuracy": model.evaluate(test).accuracy if test is not None and labelled else None,
+        "test_sequences": labelled,
+    }
+
+
+def _training_split(corpus: Corpus) -> NDArray[np.bool_]:
+    """Which sequences may be trained on: the train split, or all but the test split."""
     if "train" in corpus.splits:
-        usable &= split == corpus.splits.index("train")
-    elif "test" in corpus.splits:
-        usable &= split != corpus.splits.index("test")
-    rows = np.flatnonzero(usable)
+        return np.asarray(corpus.split == corpus.splits.index("train"))
+    if "test" in corpus.splits:
+        return np.asarray(corpus.split != corpus.splits.index("test"))
+    return np.ones(len(corpus), np.bool_)
+
+
+def _split_classes(corpus: Corpus, spec: ModelSpec, options: TrainOptions) -> tuple[Corpus, Corpus]:
+    """Sequences to train on, and to validate on as the model reads them; each class gives its share."""
+    rows = np.flatnonzero(_training_split(corpus) & (corpus.labels != UNLABELLED) & (corpus.lengths > 0))
     present = np.unique(corpus.labels[rows])
     if len(present) < 2:
         raise CorpusError(
@@ -112,178 +132,17 @@ def _split(corpus: Corpus, spec: ModelSpec, options: TrainOptions) -> tuple[Corp
     return corpus.select(kept), corpus.select(held_out).last(spec.max_length)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Fitted:
-    params: Params
-    accuracy: float | None
-    epochs: int
-    best: int
-
-
-def _fit(training: Corpus, validation: Corpus, spec: ModelSpec, options: TrainOptions, progress: bool) -> _Fitted:
-    steps = -(-len(training) // options.batch_size)
-    optimiser = _optimiser(options, steps * options.epochs)
-    network = Network(spec, len(training.vocabulary), len(training.classes), nnx.Rngs(options.seed))
-    params = network.parameters()
-    zeros: Any = {name: np.zeros(array.shape, np.float32) for name, array in params.items()}
-    state = _State(params, jax.jit(optimiser.init)(params), zeros, jnp.zeros((), jnp.int32))
-    advance_state = _compile_step(optimiser, spec, options)
-    generator = np.random.default_rng([options.seed, 2])
-    kept, best, best_score, note = params, 0, (-1.0, 0.0), ""
-    with progress_bar("Training", options.epochs * steps, show=progress) as advance:
-        for epoch in range(1, options.epochs + 1):
-            state, loss = _run_epoch(advance_state, state, training, (spec, options), generator, (advance, note))
-            if not np.isfinite(loss):
-                raise ModelError(
-                    f"Training broke down in epoch {epoch}: the loss is {loss}; a learning rate below "
-                    f"{options.learning_rate:g} or a clip below {options.clip:g} helps."
-                )
-            current = _averaged(state, options)
-            note = f"epoch {epoch}/{options.epochs}  loss {loss:.4f}"
-            if not len(validation):
-                kept, best = current, epoch
-            else:
-                score = _score(current, validation, spec)
-                note += f"  validation {100 * score[0]:.1f} %"
-                if score > best_score:
-                    kept, best, best_score = current, epoch, score
-            advance(0, note=note)
-            if options.patience is not None and len(validation) and epoch - best >= options.patience:
-                break
-    return _Fitted(kept, best_score[0] if len(validation) else None, epoch, best)
-
-
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["params", "moments", "mean", "count"], meta_fields=[])
-@dataclasses.dataclass(frozen=True)
-class _State:
-    """What a training step changes: weights, the optimiser's moments, running mean of the weights, steps done."""
-
-    params: Params
-    moments: Any
-    mean: Params
-    count: jax.Array
-
-
-def _optimiser(options: TrainOptions, steps: int) -> optax.GradientTransformation:
-    rate: Any = options.learning_rate
-    if options.schedule == "onecycle":
-        rate = optax.cosine_onecycle_schedule(max(steps, 4), options.learning_rate)
-    adam = optax.adamw(
-        rate,
-        weight_decay=options.weight_decay,
-        mask=lambda params: {name: array.ndim > 1 for name, array in params.items()},
-    )
-    return optax.chain(optax.clip_by_global_norm(options.clip), adam)
-
-
-def _compile_step(optimiser: optax.GradientTransformation, spec: ModelSpec, options: TrainOptions) -> Any:
-    """Compiled ``(state, batch) -> (state, loss)``."""
-
-    def run(state: _State, batch: _Fed) -> tuple[_State, jax.Array]:
-        loss, gradient = jax.value_and_grad(_loss)(state.params, batch, spec, options)
-        updates, moments = optimiser.update(gradient, state.moments, state.params)
-        params = optax.apply_updates(state.params, updates)
-        decay = options.average
-        mean = jax.tree.map(lambda m, p: decay * m + (1 - decay) * p, state.mean, params)
-        return _State(params, moments, mean, state.count + 1), loss
-
-    return jax.jit(run)
-
-
-def _run_epoch(
-    advance_state: Any,
-    state: _State,
-    training: Corpus,
-    wanted: tuple[ModelSpec, TrainOptions],
-    generator: np.random.Generator,
-    shown: tuple[Advance, str],
-) -> tuple[_State, float]:
-    """One pass; returns the state after it and the mean loss."""
-    spec, options = wanted
-    advance, note = shown
-    losses = []
-    windows = last_words(training, spec.max_length, options.crop, generator)
-    for batch in shuffled(windows, options.batch_size, generator):
-        state, loss = advance_state(state, _feed(batch, training, spec, options, generator))
-        losses.append(loss)
-        advance(1, note=note)
-    return state, float(np.mean(np.asarray(losses, np.float64)))
-
-
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["tokens", "lengths", "labels", "kept", "kept_last"],
-    meta_fields=[],
-)
-@dataclasses.dataclass(frozen=True)
-class _Fed:
-    """What a training step reads.
-
-    Words of B padded sequences (T, B), words already dropped; lengths and labels (B,), `UNLABELLED` where a column is
-    empty; and which units stay: for each layer, those of its input (B, I) and those it feeds back (B, H), and those
-    of the last hidden state in front of the readout (B, H).
-    """
-
-    tokens: jax.Array
-    lengths: jax.Array
-    labels: jax.Array
-    kept: tuple[tuple[jax.Array, jax.Array], ...]
-    kept_last: jax.Array
-
-
-def _feed(
-    batch: Batch, training: Corpus, spec: ModelSpec, options: TrainOptions, generator: np.random.Generator
-) -> _Fed:
-    """Draw a batch's dropout masks (in NumPy: jax's generators take seconds to compile)."""
-    columns = len(batch.lengths)
-    labels = np.full(columns, UNLABELLED, np.int32)
-    labels[: len(batch.rows)] = training.labels[batch.rows]
-
-    def kept(rate: float, *shape: int) -> Any:
-        return generator.random(shape, np.float32) >= rate
-
-    tokens = np.where(kept(options.word_dropout, *batch.tokens.shape), batch.tokens, UNKNOWN)
-    below = (spec.embedding, *spec.hidden[:-1])
-    rate = options.variational_dropout
-    masks = tuple((kept(rate, columns, b), kept(rate, columns, h)) for b, h in zip(below, spec.hidden, strict=True))
-    return _Fed(tokens, batch.lengths, labels, masks, kept(spec.dropout, columns, spec.hidden[-1]))  # type: ignore[arg-type]
-
-
-def _loss(params: Params, batch: _Fed, spec: ModelSpec, options: TrainOptions) -> jax.Array:
-    """Mean cross-entropy of a batch's labelled columns under its dropout masks."""
-    inputs = jnp.take(params["embedding"], batch.tokens, axis=0, mode="clip")
-    for layer in range(len(spec.hidden)):
-        weights = layer_weights(params, layer)
-        below, fed_back = (_scaled(mask, options.variational_dropout) for mask in batch.kept[layer])
-        inputs = recur(
-            weights["recurrent_kernel"], matmul(inputs * below, weights["input_kernel"]) + weights["bias"], fed_back
+def _split_sequences(corpus: Corpus, options: TrainOptions) -> tuple[Corpus, Corpus]:
+    """Sequences for a language model to train on and to validate on."""
+    rows = np.flatnonzero(_training_split(corpus) & (corpus.lengths > 1))
+    if not len(rows):
+        raise CorpusError(
+            f"Training a language model needs sequences of two words or more, but corpus {corpus.name!r} has none "
+            "to train on."
         )
-    last = jnp.take_along_axis(inputs, jnp.maximum(batch.lengths - 1, 0)[None, :, None], axis=0)[0]
-    logits = readout(params, last * _scaled(batch.kept_last, spec.dropout))
-    target = optax.smooth_labels(jax.nn.one_hot(batch.labels, logits.shape[1]), options.label_smoothing)
-    weight = (batch.labels != UNLABELLED).astype(jnp.float32)
-    return jnp.sum(optax.softmax_cross_entropy(logits, target) * weight) / jnp.maximum(weight.sum(), 1.0)
-
-
-def _scaled(mask: jax.Array, rate: float) -> jax.Array:
-    """Dropout factors of a mask: 0, or ``1 / (1 - rate)`` so that the mean is kept."""
-    return mask.astype(jnp.float32) / (1 - rate)
-
-
-def _averaged(state: _State, options: TrainOptions) -> Params:
-    """Running mean of the weights, freed from its start at zero."""
-    if options.average == 0:
-        return state.params
-    scale = np.float32(1 / (1 - options.average ** int(state.count)))
-    return {name: jnp.asarray(np.asarray(mean) * scale) for name, mean in state.mean.items()}
-
-
-def _score(params: Params, validation: Corpus, spec: ModelSpec) -> tuple[float, float]:
-    """Accuracy and mean log-probability of the true class; the second decides between equal accuracies."""
-    probabilities = predict_batches(params, validation, spec)
-    accuracy = float((probabilities.argmax(axis=1) == validation.labels).mean())
-    true = probabilities[np.arange(len(validation)), validation.labels].astype(np.float64)
-    return accuracy, float(np.log(np.maximum(true, 1e-30)).mean())
+    rows = np.random.default_rng([options.seed, 1]).permutation(rows)
+    held = min(math.ceil(options.validation * len(rows)), len(rows) - 1)
+    return corpus.select(np.sort(rows[held:])), corpus.select(np.sort(rows[:held]))
 
 
 def _versions() -> dict[str, str]:
