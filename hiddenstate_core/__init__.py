@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hiddenstate_core.models import ModelSpec as ModelSpec
     from hiddenstate_core.models import TrainOptions as TrainOptions
     from hiddenstate_core.models import load_model as load_model
+    from hiddenstate_core.models import model_from_torch as model_from_torch
     from hiddenstate_core.models import train as train
     from hiddenstate_core.projection import TSNE as TSNE
     from hiddenstate_core.projection import Embedding as Embedding
@@ -53,6 +54,7 @@ _WHERE = {
     "ModelSpec": "hiddenstate_core.models",
     "TrainOptions": "hiddenstate_core.models",
     "load_model": "hiddenstate_core.models",
+    "model_from_torch": "hiddenstate_core.models",
     "train": "hiddenstate_core.models",
     "ExtractOptions": "hiddenstate_core.traces",
     "Trace": "hiddenstate_core.traces",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from hiddenstate_core.errors import InputError
 
-__all__ = ["console", "corpus_names", "existing", "fail", "parse_topics", "parse_units", "say"]
+__all__ = ["console", "corpus_names", "existing", "fail", "parse_topics", "parse_units", "say", "tested"]
 
 corpus_names = ("stdlib", "imdb", "reuters")
 
@@ -63,3 +65,14 @@ def parse_units(text: str | None) -> tuple[int, ...] | None:
             f"--hidden takes numbers of units separated by commas, such as 64,32; not {text!r}."
         ) from error
     return units
+
+
+def tested(metadata: Mapping[str, Any]) -> str:
+    """What a model reached on the test split, in words."""
+    count = metadata.get("test_sequences") or 0
+    if metadata.get("test_accuracy") is None:
+        return "no test split to judge it by"
+    if metadata.get("test_perplexity") is not None:
+        right = f"{metadata['test_accuracy']:.2%} of next words right"
+        return f"test perplexity {metadata['test_perplexity']:.2f} and {right} on {count:,} test sequences"
+    return f"test accuracy {metadata['test_accuracy']:.2%} on {count:,} test sequences"

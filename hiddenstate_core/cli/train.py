@@ -1,4 +1,4 @@
-"""`hiddenstate train`: train a classifier on a corpus, by its recipe unless told otherwise."""
+"""`hiddenstate train`: train a classifier or a language model on a corpus, by its recipe unless told otherwise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hiddenstate_core.cli.common import parse_topics, parse_units, say
+from hiddenstate_core.cli.common import parse_topics, parse_units, say, tested
+from hiddenstate_core.errors import InputError
 
 __all__ = ["command"]
 
@@ -15,23 +16,40 @@ __all__ = ["command"]
 def command(
     corpus: Annotated[str, typer.Argument(help="stdlib, imdb or reuters.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the checkpoint; CORPUS-model by default.")] = None,
+    cell: Annotated[str, typer.Option(help="lstm, gru or rnn.")] = "lstm",
+    direction: Annotated[str, typer.Option(help="How the layers read: forward, backward or both.")] = "forward",
+    hidden: Annotated[str | None, typer.Option(help="Units of each layer, such as 100 or 64,32.")] = None,
+    language_model: Annotated[
+        bool, typer.Option("--language-model", help="Predict the next word; the texts' labels play no part.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Seed; the recipe's by default.", min=0)] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the train split, at most.", min=1)] = None,
-    hidden: Annotated[str | None, typer.Option(help="Units of each LSTM layer, such as 100 or 64,32.")] = None,
     embedding: Annotated[int | None, typer.Option(help="Size of a word's vector.", min=1)] = None,
-    max_length: Annotated[int | None, typer.Option(help="Read only the last words, this many.", min=1)] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(help="Read only the last words, this many; a language model is trained on windows of it.", min=1),
+    ] = None,
     vocabulary: Annotated[int | None, typer.Option(help="Known words.", min=2)] = None,
     topics: Annotated[str | None, typer.Option(help="reuters: how many topics, or names separated by commas.")] = None,
 ) -> None:
-    """Train a classifier, save its checkpoint, and print its seed and accuracy on the test split."""
+    """Train a model, save its checkpoint, and print its seed and what it reaches on the test split."""
     from hiddenstate_core.corpora.load import load_corpus
     from hiddenstate_core.models import train
     from hiddenstate_core.models.checkpoint import check_target
-    from hiddenstate_core.models.recipes import recipe
+    from hiddenstate_core.models.recipes import language_recipe, recipe
 
-    made = recipe(corpus)
+    for name, given, allowed in (
+        ("--cell", cell, ("lstm", "gru", "rnn")),
+        ("--direction", direction, ("forward", "backward", "both")),
+    ):
+        if given not in allowed:
+            raise InputError(f"{name} takes {', '.join(allowed[:-1])} or {allowed[-1]}, not {given!r}.")
+    if language_model and direction != "forward":
+        raise InputError("--language-model reads forward: backward, it would see the word that it is to predict.")
+    made = language_recipe(corpus) if language_model else recipe(corpus)
     target = check_target(out if out is not None else Path(f"{corpus}-model"))
     changes: dict[str, Any] = {"hidden": parse_units(hidden), "embedding": embedding, "max_length": max_length}
+    changes |= {"cell": cell, "direction": direction}
     spec = made.spec.replace(**{k: v for k, v in changes.items() if v is not None})
     changes = {"seed": seed, "epochs": epochs}
     options = made.options.replace(**{k: v for k, v in changes.items() if v is not None})
@@ -40,5 +58,5 @@ def command(
     model.save(target)
     found = model.metadata
     say(f"seed {found['seed']}, {found['epochs_run']} epochs, {found['seconds']:.0f} s")
-    say(f"test accuracy {found['test_accuracy']:.2%} on {found['test_sequences']:,} test sequences")
+    say(tested(found))
     say(f"saved in {target}")
