@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.errors import StoreError
+from hiddenstate_core.traces.lazy import LazyArray
 
 if TYPE_CHECKING:
     from hiddenstate_core.traces.trace import Trace
@@ -37,6 +38,11 @@ class SequenceTrace:
         return self.stop - self.start
 
     @property
+    def length(self) -> int:
+        """Number of steps when it was read; ``len()`` of them have rows, all where every step was recorded."""
+        return int(self.trace.lengths[self.index])
+
+    @property
     def id(self) -> str:
         """Name of the sequence."""
         return self.trace.ids[self.index]
@@ -48,14 +54,14 @@ class SequenceTrace:
 
     @property
     def predicted(self) -> int:
-        """Class of highest probability after the last word."""
+        """Class of highest probability after everything was read."""
         return int(self.trace.final_probabilities[self.index].argmax())
 
     @property
     def words(self) -> list[str]:
-        """Words as written."""
+        """Words as written, one for each row."""
         lexicon = self.trace.lexicon
-        ids = self.trace.surface()[self.start : self.stop].tolist()
+        ids = self._rows(self.trace.surface()).tolist()
         try:
             return [lexicon[i] for i in ids]
         except IndexError as error:
@@ -64,7 +70,12 @@ class SequenceTrace:
     @property
     def tokens(self) -> NDArray[np.int32]:
         """Ids of the words as the model sees them, (T,) int32."""
-        return np.asarray(self.trace.tokens()[self.start : self.stop], np.int32)
+        return np.asarray(self._rows(self.trace.tokens()), np.int32)
+
+    @property
+    def positions(self) -> NDArray[np.int64]:
+        """Which step of the sequence each row is, counted from 0, (T,) int64."""
+        return np.asarray(self._rows(self.trace.positions), np.int64)
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -73,16 +84,32 @@ class SequenceTrace:
 
     def probabilities(self) -> NDArray[np.float32]:
         """Class probabilities after each word, (T, C) float32."""
-        return np.asarray(self.trace.probabilities()[self.start : self.stop], np.float32)
+        return np.asarray(self._rows(self.trace.probabilities()), np.float32)
 
-    def hidden(self, layer: int = -1) -> NDArray[np.float32]:
+    def top_tokens(self) -> NDArray[np.int32]:
+        """Most probable next words after each word, the likeliest first, (T, k) int32; a language model's."""
+        return np.asarray(self._rows(self.trace.top_tokens()), np.int32)
+
+    def top_probabilities(self) -> NDArray[np.float32]:
+        """Probabilities of `top_tokens`, (T, k) float32."""
+        return np.asarray(self._rows(self.trace.top_probabilities()), np.float32)
+
+    def target_probability(self) -> NDArray[np.float32]:
+        """Probability of the word that came next, (T,) float32; NaN at the last one."""
+        return np.asarray(self._rows(self.trace.target_probability()), np.float32)
+
+    def hidden(self, layer: int = -1, direction: str | None = None) -> NDArray[np.float32]:
         """Hidden states, (T, H) float32."""
-        return np.asarray(self.trace.hidden(layer)[self.start : self.stop], np.float32)
+        return np.asarray(self._rows(self.trace.hidden(layer, direction)), np.float32)
 
-    def cell(self, layer: int = -1) -> NDArray[np.float32]:
+    def cell(self, layer: int = -1, direction: str | None = None) -> NDArray[np.float32]:
         """Cell states, (T, H) float32."""
-        return np.asarray(self.trace.cell(layer)[self.start : self.stop], np.float32)
+        return np.asarray(self._rows(self.trace.cell(layer, direction)), np.float32)
 
-    def gate(self, name: str, layer: int = -1) -> NDArray[np.float32]:
+    def gate(self, name: str, layer: int = -1, direction: str | None = None) -> NDArray[np.float32]:
         """Activations of a gate, (T, H) float32."""
-        return np.asarray(self.trace.gate(name, layer)[self.start : self.stop], np.float32)
+        return np.asarray(self._rows(self.trace.gate(name, layer, direction)), np.float32)
+
+    def _rows(self, array: LazyArray) -> NDArray[Any]:
+        values: NDArray[Any] = array[self.start : self.stop]
+        return values

@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import ArrayLike, NDArray
-from zarr.codecs import ZstdCodec
 
-from hiddenstate_core.atomic import atomic_directory
-from hiddenstate_core.errors import InputError, StoreError, StoreNotFoundError
-from hiddenstate_core.traces.coordinates import coordinates_of
-from hiddenstate_core.traces.schema import FORMAT, GATES, SCHEMA, check_attributes, check_name, layer_path
+from hiddenstate_core.errors import InputError, StoreError
+from hiddenstate_core.traces.additions import Projection, open_group
+from hiddenstate_core.traces.facts import READABLE, Facts
+from hiddenstate_core.traces.quantities import Quantities
+from hiddenstate_core.traces.rawfiles import ShardFiles
+from hiddenstate_core.traces.schema import FORMAT, check_attributes
+from hiddenstate_core.traces.selection import Selection, matching
 from hiddenstate_core.traces.sequence import SequenceTrace
 from hiddenstate_core.traces.stored import StoredArray, open_array
 
 __all__ = ["Projection", "Trace", "open_trace"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Projection:
-    """A map of the states: a point in the plane for every step.
-
-    Parameters
-    ----------
-    name : str
-        Its name in the store.
-    coordinates : (N, D) float32
-        Position of every step's state; D is 2 or 3.
-    attributes : dict
-        How it was made: method, parameters, seed, KL divergence, layer, quantity, versions.
-    """
-
-    name: str
-    coordinates: NDArray[np.float32]
-    attributes: dict[str, Any]
-
-
-class Trace:
+class Trace(Quantities):
     """A recorded corpus: every state that a network passed through, in a Zarr store.
 
     Arrays are read when asked for. The methods that name a quantity return a `StoredArray`, which slices like NumPy's
-    and converts with ``np.asarray``; small things (labels, words, offsets) are read once and kept. Reading is safe in
-    threads.
+    and converts with ``np.asarray``, `LazyArray.to_xarray` and `LazyArray.to_dask`; small things (labels, words,
+    offsets) are read once and kept. Reading is safe in threads, and a trace can be sent to other processes that see
+    the store under the same path.
 
     Parameters
     ----------
@@ -66,19 +46,22 @@ class Trace:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._group = _open_group(self.path)
+        self._group = open_group(self.path)
         attributes = self._group.attrs.asdict()
         if attributes.get("format") != FORMAT:
             raise StoreError(
                 f"{self.path} is a Zarr group but not a hiddenstate trace; make one with `hiddenstate extract`."
             )
-        if attributes.get("schema") != SCHEMA:
+        if attributes.get("schema") not in READABLE:
             raise StoreError(
                 f"{self.path} has trace schema {attributes.get('schema')!r}; this version of hiddenstate reads "
-                f"schema {SCHEMA}. Record it again with `hiddenstate extract`, or install the version that wrote it."
+                f"schema {' and '.join(map(str, READABLE))}. Record it again with `hiddenstate extract`, or install "
+                "the version that wrote it."
             )
         #: Attributes of the root group: provenance, classes, model, corpus, options, seed, versions.
         self.attributes: dict[str, Any] = attributes
+        self._files = ShardFiles()
+        self._opened: dict[str, StoredArray] = {}
         self._check()
 
     def __repr__(self) -> str:
@@ -87,27 +70,45 @@ class Trace:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __reduce__(self) -> Any:
+        return _reopened, (str(self.path), self.fingerprint)
+
     # -- what was recorded ------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def facts(self) -> Facts:
+        """Kind of network, task, and what of it was recorded where."""
+        return Facts.of(self.path, self.attributes)
+
+    @property
+    def task(self) -> str:
+        """``"classification"`` or ``"language_model"``."""
+        return self.facts.task
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Directions in which the network reads: ``forward``, ``backward`` or both."""
+        return self.facts.directions
 
     @property
     def steps(self) -> int:
-        """Number of steps N of all sequences together."""
+        """Number of rows N of all sequences together; of all their steps, where every one was recorded."""
         return int(self.offsets[-1])
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, by label."""
-        return tuple(self.attributes["classes"])
-
-    @property
     def layers(self) -> tuple[int, ...]:
-        """Number of units of each layer."""
-        return tuple(int(n) for n in self.attributes["layers"])
+        """Number of units of each layer of the network, recorded or not (see `Facts.layers`)."""
+        return self.facts.sizes
 
     @property
     def recorded(self) -> tuple[str, ...]:
         """Quantities recorded: some of ``hidden``, ``cell``, ``gates``."""
-        return tuple(self.attributes["recorded"])
+        return self.facts.recorded
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """Names of the gates recorded."""
+        return self.facts.gates
 
     @property
     def seed(self) -> int | None:
@@ -130,33 +131,59 @@ class Trace:
 
     @functools.cached_property
     def offsets(self) -> NDArray[np.int64]:
-        """Where each sequence begins and ends, (S + 1,) int64."""
-        return np.asarray(self._array("sequences/offsets")[:], np.int64)
+        """Where each sequence's rows begin and end, (S + 1,) int64."""
+        return np.asarray(self.array("sequences/offsets")[:], np.int64)
+
+    @functools.cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Number of steps of each sequence when it was read, (S,) int64; as many rows, where each was recorded."""
+        if self.facts.every == 1:
+            return np.diff(self.offsets)
+        return np.asarray(self.array("sequences/lengths")[:], np.int64)
 
     @functools.cached_property
     def labels(self) -> NDArray[np.int32]:
         """Class of each sequence, (S,) int32; -1 where it is not known."""
-        return np.asarray(self._array("sequences/labels")[:], np.int32)
+        return np.asarray(self.array("sequences/labels")[:], np.int32)
 
     @functools.cached_property
     def ids(self) -> tuple[str, ...]:
         """Name of each sequence."""
-        return tuple(np.asarray(self._array("sequences/ids")[:]).tolist())
+        return tuple(np.asarray(self.array("sequences/ids")[:]).tolist())
 
     @functools.cached_property
     def split(self) -> NDArray[np.int8]:
         """Split of each sequence, an index into `splits`."""
-        return np.asarray(self._array("sequences/split")[:], np.int8)
+        return np.asarray(self.array("sequences/split")[:], np.int8)
 
     @property
     def splits(self) -> tuple[str, ...]:
         """Split names."""
         return tuple(self.attributes["splits"])
 
+    @property
+    def has_final_probabilities(self) -> bool:
+        """Whether the prediction for each sequence was recorded."""
+        return self.task == "classification" and (self.path / "sequences" / "probabilities" / "zarr.json").exists()
+
     @functools.cached_property
     def final_probabilities(self) -> NDArray[np.float32]:
-        """Class probabilities after each sequence's last word, (S, C) float32."""
-        return np.asarray(self._array("sequences/probabilities")[:], np.float32)
+        """Class probabilities after everything was read, (S, C) float32.
+
+        Raises
+        ------
+        InputError
+            A language model's trace, or one without predictions.
+        """
+        if not self.has_final_probabilities:
+            raise self._unpredicted()
+        array = self._checked(self.array("sequences/probabilities"), (len(self), len(self.classes)))
+        return np.asarray(array[:], np.float32)
+
+    @functools.cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        """Most probable class of each sequence after everything was read, (S,) int64; see `final_probabilities`."""
+        return np.asarray(self.final_probabilities.argmax(axis=1), np.int64)
 
     @functools.cached_property
     def initial_probabilities(self) -> NDArray[np.float32]:
@@ -165,199 +192,99 @@ class Trace:
 
     @functools.cached_property
     def sequence_of_step(self) -> NDArray[np.int64]:
-        """Number of the sequence that each step belongs to, (N,) int64."""
+        """Number of the sequence that each row belongs to, (N,) int64."""
         return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.offsets))
 
     def sequence(self, index: int) -> SequenceTrace:
-        """One sequence; negative numbers count from the end."""
+        """One sequence; negative numbers count from the end. Reads nothing yet."""
         if not -len(self) <= index < len(self):
             raise InputError(
                 f"Sequence {index} does not exist; the trace has {len(self)} sequences, 0..{len(self) - 1}."
             )
         return SequenceTrace(self, int(index) % len(self))
 
+    def select(
+        self,
+        *,
+        label: Any = None,
+        split: Any = None,
+        predicted: Any = None,
+        correct: bool | None = None,
+        ids: Any = None,
+        sequences: ArrayLike | None = None,
+    ) -> Selection:
+        """Some of the sequences, whose rows of every array can then be read: those that meet all criteria given.
+
+        Parameters
+        ----------
+        label, predicted : str or int, or a collection of them
+            True class, and class predicted after everything was read, by name or number; label -1 is the unknown one.
+        split : str or int, or a collection of them
+            Split, by name or number.
+        correct : bool
+            Whether the prediction is the true class; sequences without a known class are neither.
+        ids : str or collection of str
+            Names of sequences; they come in this order.
+        sequences : (M,) int or (S,) bool
+            Numbers of sequences, in any order, or a mask.
+
+        Returns
+        -------
+        Selection
+
+        Raises
+        ------
+        InputError
+            A class, split, id or sequence that the trace does not have, or predictions where none were recorded.
+        """
+        wanted = {"label": label, "split": split, "predicted": predicted, "correct": correct, "ids": ids}
+        return Selection(self, matching(self, sequences=sequences, **wanted))
+
     # -- steps ------------------------------------------------------------------------------------------------------
 
     @functools.cached_property
     def lexicon(self) -> tuple[str, ...]:
         """Every distinct word as written."""
-        return tuple(np.asarray(self._array("lexicon/words")[:]).tolist())
+        return tuple(np.asarray(self.array("lexicon/words")[:]).tolist())
 
     @functools.cached_property
     def vocabulary(self) -> tuple[str, ...]:
         """The words that the model knows; ``vocabulary[0]`` stands for the unknown ones."""
-        return tuple(np.asarray(self._array("vocabulary/words")[:]).tolist())
+        return tuple(np.asarray(self.array("vocabulary/words")[:]).tolist())
 
-    def tokens(self) -> StoredArray:
-        """Ids in `vocabulary` of every word read, (N,) int32."""
-        return self._array("steps/tokens")
-
-    def surface(self) -> StoredArray:
-        """Ids in `lexicon` of every word as written, (N,) int32."""
-        return self._array("steps/surface")
-
-    def probabilities(self) -> StoredArray:
-        """Readout applied at every step, (N, C) float32."""
-        return self._array("steps/probabilities")
-
-    def hidden(self, layer: int = -1) -> StoredArray:
-        """Hidden states of a layer, (N, H) float32; -1 is the last layer."""
-        return self._recorded("hidden", layer)
-
-    def cell(self, layer: int = -1) -> StoredArray:
-        """Cell states of a layer, (N, H) float32."""
-        return self._recorded("cell", layer)
-
-    def gate(self, name: str, layer: int = -1) -> StoredArray:
-        """Activations of a gate, (N, H) float32: ``input``, ``forget``, ``candidate`` (tanh) or ``output``."""
-        if name not in GATES:
-            raise InputError(f"There is no gate {name!r}; an LSTM has {', '.join(GATES)}.")
-        return self._recorded("gates", layer, f"gates/{name}")
-
-    # -- projections and analyses -----------------------------------------------------------------------------------
-
-    @property
-    def projections(self) -> tuple[str, ...]:
-        """Names of the projections stored."""
-        return self._children("projections")
-
-    def projection(self, name: str) -> Projection:
-        """A stored projection."""
-        if name not in self.projections:
-            known = ", ".join(self.projections) or "none yet"
-            raise StoreNotFoundError(
-                f"{self.path} has no projection {name!r} (it has {known}); make one with `hiddenstate project`."
-            )
-        group = _open_group(self.path / "projections" / name)
-        coordinates = open_array(group, self.path, "coordinates", f"projections/{name}/coordinates")
-        values = np.asarray(self._checked(coordinates, (self.steps, None))[:], np.float32)
-        return Projection(name, values, group.attrs.asdict())
-
-    def add_projection(
-        self, name: str, projection: Any, *, attributes: Mapping[str, Any] | None = None, overwrite: bool = False
-    ) -> Projection:
-        """Store a projection of all N states.
-
-        Parameters
-        ----------
-        name : str
-            Its name in the store.
-        projection : (N, D) array, `hiddenstate_core.Embedding`, or fitted estimator with ``embedding_``
-            Where each state lies.
-        attributes : mapping, optional
-            What to note beside what the embedding says of itself; JSON values.
-        overwrite : bool
-            Whether a projection of the same name is replaced.
+    def array(self, path: str) -> StoredArray:
+        """Any array of the recording by its path in the store, such as ``"layers/0/forward/hidden"``.
 
         Raises
         ------
-        InputError
-            Coordinates of another shape or with values that are not finite, or a name that is taken.
+        StoreError
+            There is none, or its description is damaged.
         """
-        check_name(name, "projection")
-        if name in self.projections and not overwrite:
-            raise InputError(f"{self.path} already has a projection {name!r}; pass overwrite=True to replace it.")
-        coordinates, notes = coordinates_of(projection)
-        if coordinates.ndim != 2 or coordinates.shape[0] != self.steps or coordinates.shape[1] not in (2, 3):
-            raise InputError(f"A projection of this trace has shape ({self.steps}, 2), not {coordinates.shape}.")
-        if not np.isfinite(coordinates).all():
-            raise InputError("A projection's coordinates must be finite.")
-        notes = {**notes, **dict(attributes or {}), "trace": self.fingerprint}
-        self._write_group(
-            f"projections/{name}", {"coordinates": (coordinates, ("step", "axis"))}, json.loads(json.dumps(notes))
-        )
-        return self.projection(name)
-
-    def analysis(self, name: str) -> StoredArray | None:
-        """A stored array of ``analysis/``, one row per step, or None where there is none."""
-        if name not in self._children("analysis"):
-            return None
-        group = _open_group(self.path / "analysis" / name)
-        values = open_array(group, self.path, "values", f"analysis/{name}/values")
-        return self._checked(values, (self.steps, *values.shape[1:]))
-
-    def add_analysis(self, name: str, values: ArrayLike, *, attributes: Mapping[str, Any] | None = None) -> None:
-        """Store a (N,) or (N, K) float32 array under ``analysis/<name>``, replacing one of that name."""
-        check_name(name, "analysis")
-        array = np.asarray(values, np.float32)
-        if array.ndim not in (1, 2) or len(array) != self.steps:
-            raise InputError(f"An analysis of this trace has {self.steps} rows, not shape {array.shape}.")
-        dimensions = ("step", "column")[: array.ndim]
-        self._write_group(f"analysis/{name}", {"values": (array, dimensions)}, dict(attributes or {}))
+        if path not in self._opened:
+            self._opened[path] = open_array(self._group, self.path, path, trace=self, files=self._files)
+        return self._opened[path]
 
     # -- inside -----------------------------------------------------------------------------------------------------
-
-    def _write_group(
-        self, path: str, arrays: Mapping[str, tuple[NDArray[Any], tuple[str, ...]]], attributes: dict[str, Any]
-    ) -> None:
-        parent = path.split("/", 1)[0]
-        if not (self.path / parent / "zarr.json").exists():
-            self._group.require_group(parent)
-        with atomic_directory(self.path / path) as temporary:
-            group = zarr.create_group(temporary, zarr_format=3, attributes=attributes, overwrite=True)
-            for name, (values, dimensions) in arrays.items():
-                rows = max(1, min(65_536, len(values)))
-                array = group.create_array(
-                    name,
-                    shape=values.shape,
-                    chunks=(rows, *values.shape[1:]),
-                    dtype=values.dtype,
-                    compressors=ZstdCodec(level=1),
-                    dimension_names=dimensions,
-                )
-                array[:] = values
-
-    def _children(self, path: str) -> tuple[str, ...]:
-        # The file system is asked rather than Zarr, so that what another process adds is seen, and half-written
-        # groups (names beginning with a dot) are not.
-        folder = self.path / path
-        if not folder.is_dir():
-            return ()
-        return tuple(
-            sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") and (p / "zarr.json").is_file())
-        )
-
-    def _array(self, path: str) -> StoredArray:
-        return open_array(self._group, self.path, path)
-
-    def _recorded(self, quantity: str, layer: int, path: str | None = None) -> StoredArray:
-        count = len(self.layers)
-        if not -count <= layer < count:
-            raise InputError(f"Layer {layer} does not exist; the model has {count}, 0..{count - 1}.")
-        if quantity not in self.recorded:
-            raise InputError(
-                f"{quantity!r} was not recorded in {self.path}; it has {', '.join(self.recorded) or 'none'}."
-            )
-        array = self._array(layer_path(layer % count, path or quantity))
-        return self._checked(array, (self.steps, self.layers[layer]))
-
-    def _checked(self, array: StoredArray, shape: tuple[int | None, ...]) -> StoredArray:
-        fits = len(array.shape) == len(shape) and all(
-            want is None or have == want for have, want in zip(array.shape, shape, strict=True)
-        )
-        if not fits:
-            expected = " x ".join("any" if want is None else str(want) for want in shape)
-            raise StoreError(
-                f"{self.path}: {array.path} has shape {array.shape}, not {expected}; the store is damaged."
-            )
-        return array
 
     def _check(self) -> None:
         """Check that the parts fit each other, so that what follows can rely on it."""
         check_attributes(self.path, self.attributes)
-        offsets = self.offsets
+        facts, offsets = self.facts, self.offsets
         if len(offsets) != len(self.labels) + 1 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
             raise StoreError(f"{self.path}: sequences/offsets does not fit sequences/labels; the store is damaged.")
         if len(self) and not (int(self.labels.min()) >= -1 and int(self.labels.max()) < len(self.classes)):
             raise StoreError(f"{self.path}: sequences/labels has a class that the store does not name; it is damaged.")
-        classes, steps = len(self.classes), self.steps
-        for path, shape in (
-            ("steps/tokens", (steps,)),
-            ("steps/surface", (steps,)),
-            ("steps/probabilities", (steps, classes)),
-            ("sequences/probabilities", (len(self), classes)),
-        ):
-            self._checked(self._array(path), shape)
+        self.tokens()
+        self.surface()
+        if facts.task == "classification" and facts.probabilities:
+            self.probabilities()
+            self._checked(self.array("sequences/probabilities"), (len(self), len(self.classes)))
+        if facts.every > 1:
+            _ = self.positions
+            if not np.array_equal(-(-self.lengths // facts.every), np.diff(offsets)):
+                raise StoreError(
+                    f"{self.path}: sequences/lengths does not fit sequences/offsets; the store is damaged."
+                )
 
 
 def open_trace(path: str | os.PathLike[str]) -> Trace:
@@ -365,18 +292,10 @@ def open_trace(path: str | os.PathLike[str]) -> Trace:
     return Trace(path)
 
 
-def _open_group(path: Path) -> zarr.Group:
-    if not path.exists():
-        partial = path.with_name(path.name + ".partial")
-        hint = " Its recording was not finished: run the same `hiddenstate extract` again." if partial.exists() else ""
-        raise StoreNotFoundError(f"There is no trace store at {path}.{hint}")
-    if not path.is_dir():
-        raise StoreError(f"{path} is a file; a trace store is a folder, made by `hiddenstate extract`.")
-    if (path / "model.json").is_file():
-        raise StoreError(f"{path} is a model, not a trace; record one with `hiddenstate extract {path} STORE`.")
-    try:
-        return zarr.open_group(path, mode="r+" if os.access(path, os.W_OK) else "r", use_consolidated=False)
-    except FileNotFoundError as error:
-        raise StoreError(f"{path} is a folder but not a Zarr v3 group; a trace store is one.") from error
-    except Exception as error:  # whatever damaged metadata makes Zarr raise
-        raise StoreError(f"{path} is not a readable Zarr v3 group: {error}") from error
+@functools.lru_cache(maxsize=4)
+def _reopened(path: str, fingerprint: str) -> Trace:
+    """The same trace in another process; opened once there."""
+    trace = Trace(path)
+    if trace.fingerprint != fingerprint:
+        raise StoreError(f"{path} holds another recording here than where the trace was opened.")
+    return trace
