@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks tsne|neighbors|placement|whole|stages|report``."""
+"""Command line of the benchmarks: ``python -m benchmarks tsne|neighbors|placement|whole|stages|reading|report``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, plot, report, runner, stages, tables, whole
+from benchmarks import machine, plot, reading, report, runner, stages, tables, whole
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.systems import SYSTEMS
 from hiddenstate_core.corpora.archives import cache_folder
@@ -39,6 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
             threads = machine.cores() if options.threads is None else options.threads
             told = stages.run(tuple(options.states), options.n, cache, threads, options.json)
             print(stages.section(told))
+            return 0
+        if options.command == "reading":
+            print(reading.section(reading.run(options.store, options.n, options.seed, options.repeats, options.json)))
             return 0
         return _measure(options)
     except HiddenStateError as error:
@@ -178,6 +181,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--n", type=int, default=100_000, help="number of states (default 100000)")
     add("--threads", type=int, help="threads (default: all cores)")
     add("--cache", type=Path, metavar="FOLDER", help="keep the states here (default: beside them)")
+    add("--json", type=Path, metavar="FILE", help="write every figure here")
+    text = "opening a trace store and reading it, beside zarr-python and memory maps"
+    command = commands.add_parser("reading", help=text, description=text)
+    add = command.add_argument
+    add("store", type=Path, metavar="STORE.zarr", help="a trace store with hidden states")
+    add("--n", type=int, default=1000, help="sequences read at random (default 1000)")
+    add("--seed", type=int, default=0, help="of their choice (default 0)")
+    add("--repeats", type=int, default=3, help="how often it is opened and read as a whole (default 3)")
     add("--json", type=Path, metavar="FILE", help="write every figure here")
     command = commands.add_parser("report", help="insert results into the documentation")
     command.add_argument("results", type=Path, nargs="+", metavar="RESULTS.json")
