@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from hiddenstate_core.corpora import corpus_from_features as corpus_from_features
     from hiddenstate_core.corpora import corpus_from_texts as corpus_from_texts
     from hiddenstate_core.corpora.load import load_corpus as load_corpus
+    from hiddenstate_core.distances import DistanceHistogram as DistanceHistogram
+    from hiddenstate_core.distances import distance_blocks as distance_blocks
+    from hiddenstate_core.distances import distance_histogram as distance_histogram
+    from hiddenstate_core.distances import distances_to as distances_to
+    from hiddenstate_core.distances import pairwise_distances as pairwise_distances
+    from hiddenstate_core.distances import plan_histogram as plan_histogram
     from hiddenstate_core.distances import step_distances as step_distances
     from hiddenstate_core.models import Evaluation as Evaluation
     from hiddenstate_core.models import Model as Model
@@ -66,6 +72,12 @@ _WHERE = {
     "Quality": "hiddenstate_core.projection",
     "pca": "hiddenstate_core.projection",
     "quality": "hiddenstate_core.projection",
+    "DistanceHistogram": "hiddenstate_core.distances",
+    "distance_blocks": "hiddenstate_core.distances",
+    "distance_histogram": "hiddenstate_core.distances",
+    "distances_to": "hiddenstate_core.distances",
+    "pairwise_distances": "hiddenstate_core.distances",
+    "plan_histogram": "hiddenstate_core.distances",
     "step_distances": "hiddenstate_core.distances",
     "confusion_matrix": "hiddenstate_core.analysis",
     "dataset_overview": "hiddenstate_core.analysis",

@@ -1,4 +1,4 @@
-"""How far each word moves the hidden state."""
+"""How far each word moves what a network keeps in mind."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from hiddenstate_core.distances.source import Source, check_metric
 from hiddenstate_core.errors import InputError
 from hiddenstate_core.traces.trace import Trace
 
@@ -17,13 +18,15 @@ _BLOCK = 65_536
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StepDistances:
-    """Distances between successive hidden states of every sequence.
+    """Distances between successive recorded states of every sequence.
 
     Parameters
     ----------
     values : (N,) float32
-        ``values[t]`` is the Euclidean distance that reading word t moved the state: from the state before it, or, for
-        a sequence's first word, from the initial state (zeros).
+        ``values[t]`` is the distance that reading word t moved the state (where only some steps were recorded, the
+        words since the last one that was): from the state before it, or, for a sequence's first word, from the initial
+        state. That is zero for hidden and cell states, and the readout before any word for probabilities. Gates have
+        none, nor has a zero state a direction: there the first distance is 0.
     largest : float
         Largest distance between two recorded states (first words left out), by which views are scaled; 1.0 where
         there is none.
@@ -31,12 +34,16 @@ class StepDistances:
         Where each sequence begins and ends.
     layer : int
         Layer of the states, counted from 0.
+    quantity, metric : str
+        What moved, and how the way was measured.
     """
 
     values: NDArray[np.float32]
     largest: float
     offsets: NDArray[np.int64]
     layer: int
+    quantity: str = "hidden"
+    metric: str = "euclidean"
 
     def sequence(self, index: int) -> NDArray[np.float32]:
         """Distances (T,) along one sequence, unscaled."""
@@ -52,52 +59,110 @@ class StepDistances:
         return shares
 
 
-def step_distances(trace: Trace, layer: int = -1, *, store: bool = False) -> StepDistances:
-    """Distance that each word moved the hidden state, in the original space.
+def step_distances(
+    trace: Trace,
+    layer: int = -1,
+    *,
+    quantity: str = "hidden",
+    metric: str = "euclidean",
+    direction: str | None = None,
+    store: bool = False,
+) -> StepDistances:
+    """Distance that each word moved the state, in the original space.
 
     Stored values (see `store`) are read; otherwise the states are read once, block by block: O(N H) time, O(N) memory.
 
     Parameters
     ----------
     trace : Trace
-        A recording with hidden states.
+        A recording with the quantity.
     layer : int
         Which layer; -1 is the last.
+    quantity : str
+        ``"hidden"``, ``"cell"``, the name of a gate, or ``"probabilities"``.
+    metric : {"euclidean", "sqeuclidean", "cosine", "manhattan"}
+        As for `pairwise_distances`.
+    direction : {"forward", "backward"}, optional
+        Of a network that reads in both; its first by default. Where it reads backward, the state before row t is that
+        of row t + 1, and a sequence's last word is its first.
     store : bool
-        Whether the result is kept in the trace, as ``analysis/step_distance-<layer>``.
+        Whether the result is kept in the trace, as ``analysis/step_distance-<layer>``, with direction, quantity and
+        metric added to the name where they are not forward, hidden and Euclidean.
 
     Returns
     -------
     StepDistances
+
+    Raises
+    ------
+    InputError
+        A quantity, layer or direction that was not recorded, an unknown metric, or a state (by row) that is not
+        finite or, for the cosine distance, zero.
     """
-    states = trace.hidden(layer)
+    check_metric(metric)
+    source, backward = _source(trace, layer, quantity, metric, direction)
     layer %= len(trace.layers)
-    name = f"step_distance-{layer}"
+    parts = ["step_distance", str(layer)]
+    parts += ["backward"] * backward + [quantity] * (quantity != "hidden") + [metric] * (metric != "euclidean")
+    name = "-".join(parts)
     stored = trace.analysis(name)
     if stored is not None:
         values = np.asarray(stored[:], np.float32)
     else:
-        values = _compute(trace, layer)
+        values = _compute(trace, source, quantity, backward)
         if store:
-            trace.add_analysis(name, values, attributes={"quantity": "hidden", "layer": layer, "metric": "euclidean"})
-    assert len(values) == states.shape[0]
-    inner = np.ones(len(values), np.bool_)
-    inner[trace.offsets[:-1][np.diff(trace.offsets) > 0]] = False
+            notes = {"quantity": quantity, "layer": layer, "metric": metric}
+            trace.add_analysis(name, values, attributes=notes | ({"direction": "backward"} if backward else {}))
+    assert len(values) == len(source)
+    inner = ~_starts(trace.offsets, backward)
     largest = float(values[inner].max()) if inner.any() else 0.0
-    return StepDistances(values, largest if largest > 0 else 1.0, trace.offsets, layer)
+    return StepDistances(values, largest if largest > 0 else 1.0, trace.offsets, layer, quantity, metric)
 
 
-def _compute(trace: Trace, layer: int) -> NDArray[np.float32]:
-    from hiddenstate_core.kernels.steps import successive_distances
+def _source(trace: Trace, layer: int, quantity: str, metric: str, direction: str | None) -> tuple[Source, bool]:
+    """The rows, and whether they were read from the last to the first."""
+    if quantity == "probabilities":
+        return Source.of(trace.probabilities(), metric, least=0), False
+    if quantity == "hidden":
+        array = trace.hidden(layer, direction)
+    elif quantity == "cell":
+        array = trace.cell(layer, direction)
+    else:
+        array = trace.gate(quantity, layer, direction)
+    return Source.of(array, metric, least=0), (direction or trace.directions[0]) == "backward"
 
-    states = trace.hidden(layer)
-    count, units = states.shape
-    starts = np.zeros(count, np.bool_)
-    starts[trace.offsets[:-1][np.diff(trace.offsets) > 0]] = True
-    values = np.empty(count, np.float32)
-    before = np.zeros(units, np.float32)
-    for at in range(0, count, _BLOCK):
-        block = np.ascontiguousarray(states[at : at + _BLOCK], np.float32)
-        successive_distances(block, starts[at : at + len(block)], before, values[at : at + len(block)])
-        before = block[-1].copy()
-    return values
+
+def _starts(offsets: NDArray[np.int64], backward: bool) -> NDArray[np.bool_]:
+    """Whether each row is the first of its sequence to be read."""
+    starts = np.zeros(int(offsets[-1]), np.bool_)
+    there = np.diff(offsets) > 0
+    starts[offsets[1:][there] - 1 if backward else offsets[:-1][there]] = True
+    return starts
+
+
+def _compute(trace: Trace, source: Source, quantity: str, backward: bool) -> NDArray[np.float32]:
+    from hiddenstate_core.kernels.steps import COSINE, MANHATTAN, SQUARED, successive_distances
+
+    count, metric = len(source), source.metric
+    starts = _starts(trace.offsets, backward)
+    initial = np.zeros(source.width, np.float32)
+    if quantity == "probabilities":
+        initial = np.ascontiguousarray(trace.initial_probabilities, np.float32)
+    kind = {"manhattan": MANHATTAN, "cosine": COSINE}.get(metric, SQUARED)
+    directionless = quantity not in ("hidden", "cell", "probabilities") or (metric == "cosine" and not initial.any())
+    values, before = np.empty(count), initial
+    blocks = [(at, min(at + _BLOCK, count)) for at in range(0, count, _BLOCK)]
+    step = -1 if backward else 1  # blocks and rows in the order in which the network read
+    for start, stop in blocks[::step]:
+        given = np.asarray(source.array[start:stop])
+        rows = np.ascontiguousarray(given[::step], np.float32)
+        first = np.ascontiguousarray(starts[start:stop][::step])
+        found = np.empty(len(rows))
+        successive_distances(rows, first, before, initial, kind, found)
+        if directionless:
+            found[first] = 0
+        if not np.isfinite(found).all() or not np.isfinite(rows[first]).all():
+            source.checked(given, np.arange(start, stop))
+        before = rows[-1].copy()
+        values[start:stop] = found[::step]
+    return (np.sqrt(values) if metric == "euclidean" else values).astype(np.float32)

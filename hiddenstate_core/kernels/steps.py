@@ -2,38 +2,69 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.kernels.jit import kernel
 
-__all__ = ["successive_distances"]
+__all__ = ["COSINE", "MANHATTAN", "SQUARED", "successive_distances"]
+
+#: What is computed.
+SQUARED, MANHATTAN, COSINE = 0, 1, 2
+
+
+@kernel(fast=True, inline=True)
+def _distance(x: NDArray[np.float32], y: NDArray[np.float32], kind: int) -> float:
+    """Distance of two rows, summed in float64; the cosine distance as half the square between rows of length 1."""
+    total, a, b = 0.0, 1.0, 1.0
+    if kind == MANHATTAN:
+        for j in range(np.uint64(x.shape[0])):
+            total += abs(np.float64(x[j]) - np.float64(y[j]))
+        return total
+    if kind == COSINE:
+        a = b = 0.0
+        for j in range(np.uint64(x.shape[0])):
+            a += np.float64(x[j]) * np.float64(x[j])
+            b += np.float64(y[j]) * np.float64(y[j])
+        if a == 0 or b == 0:
+            return math.nan
+        a, b = 1 / math.sqrt(a), 1 / math.sqrt(b)
+    for j in range(np.uint64(x.shape[0])):
+        difference = np.float64(x[j]) * a - np.float64(y[j]) * b
+        total += difference * difference
+    return total / 2 if kind == COSINE else total
 
 
 @kernel()
 def successive_distances(
-    states: NDArray[np.float32], starts: NDArray[np.bool_], before: NDArray[np.float32], out: NDArray[np.float32]
+    states: NDArray[np.float32],
+    starts: NDArray[np.bool_],
+    before: NDArray[np.float32],
+    initial: NDArray[np.float32],
+    kind: int,
+    out: NDArray[np.float64],
 ) -> None:
-    """Write the Euclidean distance of each row of `states` from the row before it.
+    """Write the distance of each row of `states` from the row before it.
 
     Parameters
     ----------
     states : (n, H) float32
         Consecutive rows.
     starts : (n,) bool
-        Whether a row is the first of its sequence: its distance is that from zero, the initial state.
-    before : (H,) float32
-        The row before the first one.
-    out : (n,) float32
-        Written. Sums are float64. O(n H).
+        Whether a row is the first of its sequence: its distance is that from `initial`.
+    before, initial : (H,) float32
+        The row before the first one, and what a sequence begins with.
+    kind : int
+        SQUARED (Euclidean), MANHATTAN or COSINE.
+    out : (n,) float64
+        Written; NaN for the cosine distance of or from a row of zeros, or where a state is not finite. O(n H).
     """
-    rows, units = states.shape
-    for i in range(rows):
-        total = 0.0
-        for j in range(units):
-            previous = 0.0
-            if not starts[i]:
-                previous = np.float64(before[j]) if i == 0 else np.float64(states[i - 1, j])
-            difference = np.float64(states[i, j]) - previous
-            total += difference * difference
-        out[i] = np.sqrt(total)
+    for i in range(states.shape[0]):
+        if starts[i]:
+            out[i] = _distance(states[i], initial, kind)
+        elif i == 0:
+            out[i] = _distance(states[i], before, kind)
+        else:
+            out[i] = _distance(states[i], states[i - 1], kind)

@@ -1,0 +1,38 @@
+"""Distances and their histogram by their definitions, in float64 and one pair at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["distance", "distances", "histogram", "upper"]
+
+
+def distance(x: NDArray[np.float64], y: NDArray[np.float64], metric: str) -> float:
+    """Distance of two states."""
+    if metric == "manhattan":
+        return float(np.abs(x - y).sum())
+    if metric == "cosine":
+        if np.array_equal(x, y):
+            return 0.0  # what 1 less the cosine gives but for rounding
+        return float(1 - (x @ y) / np.sqrt((x @ x) * (y @ y)))
+    square = float(((x - y) ** 2).sum())
+    return float(np.sqrt(square)) if metric == "euclidean" else square
+
+
+def distances(X: ArrayLike, Y: ArrayLike, metric: str) -> NDArray[np.float64]:
+    """All distances, (n, m) float64."""
+    x, y = np.asarray(X, np.float64), np.asarray(Y, np.float64)
+    return np.array([[distance(a, b, metric) for b in y] for a in x]).reshape(len(x), len(y))
+
+
+def upper(X: ArrayLike, metric: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """All pairs i < j, and their distances."""
+    i, j = np.triu_indices(len(np.asarray(X)), 1)
+    return i, j, distances(X, X, metric)[i, j]
+
+
+def histogram(found: NDArray[np.float64], edges: NDArray[np.float64]) -> tuple[NDArray[np.int64], int, int]:
+    """NumPy's counts, and how many lie below and above."""
+    counts = np.histogram(found, edges)[0].astype(np.int64)
+    return counts, int((found < edges[0]).sum()), int((found > edges[-1]).sum())
