@@ -69,10 +69,15 @@ def confusion_matrix(trace: Trace) -> NDArray[np.int64]:
     -------
     (C, C) int64
         Unlabelled sequences are left out.
+
+    Raises
+    ------
+    InputError
+        A trace without predictions, such as a language model's.
     """
     classes = len(trace.classes)
     labels = trace.labels.astype(np.int64)
-    predicted = trace.final_probabilities.argmax(axis=1)
+    predicted = trace.predicted
     known = labels != UNLABELLED
     return np.bincount(labels[known] * classes + predicted[known], minlength=classes * classes).reshape(
         classes, classes

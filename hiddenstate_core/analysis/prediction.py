@@ -16,6 +16,10 @@ __all__ = ["PredictionEvolution", "prediction_evolution"]
 class PredictionEvolution:
     """What the model would say after each word of one sequence; T words, C classes.
 
+    "Before" and "after" are in the order in which the model reads: of a backward one, the word after a word comes
+    before it. The readout of one that reads both ways joins, at each word, what was read of it from either side; it is
+    taken in the order of the words.
+
     Parameters
     ----------
     sequence : int
@@ -30,6 +34,10 @@ class PredictionEvolution:
         True class, -1 where it is not known.
     classes : tuple of str
         Class names.
+    direction : str
+        ``"forward"``, ``"backward"`` or ``"both"``: how the model reads.
+    prediction : (C,) float32, optional
+        Class probabilities after everything was read, where these are not the last word's.
     """
 
     sequence: int
@@ -38,6 +46,8 @@ class PredictionEvolution:
     initial: NDArray[np.float32]
     label: int
     classes: tuple[str, ...]
+    direction: str = "forward"
+    prediction: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.words)
@@ -53,33 +63,55 @@ class PredictionEvolution:
         return self.probabilities.max(axis=1) if len(self) else np.zeros(0, np.float32)
 
     @property
+    def before(self) -> NDArray[np.float32]:
+        """Class probabilities before each word was read, (T, C) float32."""
+        if self.direction == "backward":
+            return np.vstack([self.probabilities, self.initial[None, :]])[1:]
+        return np.vstack([self.initial[None, :], self.probabilities])[:-1]
+
+    @property
     def change(self) -> NDArray[np.float32]:
         """Largest change of any class's probability that each word made, (T,) float32, in [0, 1].
 
         The first word's change is from `initial`. With two classes this is the change of either's probability.
         """
-        before = np.vstack([self.initial[None, :], self.probabilities])[:-1]
-        return np.abs(self.probabilities - before).max(axis=1) if len(self) else np.zeros(0, np.float32)
+        return np.abs(self.probabilities - self.before).max(axis=1) if len(self) else np.zeros(0, np.float32)
 
     @property
     def flips(self) -> NDArray[np.bool_]:
-        """Whether a word changed the most probable class, (T,) bool; never at the first word."""
+        """Whether a word changed the most probable class, (T,) bool; never at the word that was read first."""
         flips = np.zeros(len(self), np.bool_)
-        flips[1:] = np.diff(self.predicted) != 0
+        changed = np.diff(self.predicted) != 0
+        if self.direction == "backward":
+            flips[:-1] = changed
+        else:
+            flips[1:] = changed
         return flips
 
     @property
     def settled(self) -> int | None:
-        """Number of the word from which the final class stays the most probable; None for an empty sequence."""
+        """Number of the word from which on, as the model reads, no class but the final one is the most probable.
+
+        None for an empty sequence.
+        """
         if not len(self):
             return None
         changes = np.flatnonzero(self.flips)
+        if self.direction == "backward":
+            return int(changes[0]) if len(changes) else len(self) - 1
         return int(changes[-1]) if len(changes) else 0
 
     @property
+    def outcome(self) -> NDArray[np.float32]:
+        """Class probabilities after everything was read, (C,) float32; `initial` for an empty sequence."""
+        if self.prediction is not None:
+            return self.prediction
+        return self.probabilities[0 if self.direction == "backward" else -1] if len(self) else self.initial
+
+    @property
     def final(self) -> int:
-        """Most probable class after the last word (before any, for an empty sequence)."""
-        return int((self.probabilities[-1] if len(self) else self.initial).argmax())
+        """Most probable class after everything was read (before any word, for an empty sequence)."""
+        return int(self.outcome.argmax())
 
     @property
     def correct(self) -> bool | None:
@@ -100,7 +132,7 @@ def prediction_evolution(trace: Trace, sequence: int) -> PredictionEvolution:
     Raises
     ------
     InputError
-        No such sequence.
+        No such sequence, or a trace without class probabilities at every step.
     """
     view = trace.sequence(sequence)
     return PredictionEvolution(
@@ -110,4 +142,6 @@ def prediction_evolution(trace: Trace, sequence: int) -> PredictionEvolution:
         initial=trace.initial_probabilities,
         label=view.label,
         classes=trace.classes,
+        direction=trace.facts.direction,
+        prediction=trace.final_probabilities[view.index] if trace.facts.direction != "forward" else None,
     )

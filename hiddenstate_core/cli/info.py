@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from hiddenstate_core.traces.trace import Trace
 
 __all__ = ["command", "describe"]
 
@@ -21,15 +24,15 @@ def command(
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
         return
     for key, value in found.items():
-        typer.echo(f"{key.replace('_', ' '):<14} {_text(key, value)}")
+        typer.echo(f"{key.replace('_', ' '):<16} {_text(key, value)}")
 
 
 def describe(store: Path) -> dict[str, Any]:
     """What a store holds, as JSON values."""
-    from hiddenstate_core.traces.schema import SCHEMA
     from hiddenstate_core.traces.trace import Trace
 
     trace = Trace(store)
+    facts = trace.facts
     keys = ("method", "layer", "quantity", "kl_divergence", "options")
     projections = {}
     for name in trace.projections:
@@ -37,19 +40,35 @@ def describe(store: Path) -> dict[str, Any]:
         projections[name] = {key: attributes[key] for key in keys if key in attributes}
     return {
         "path": str(store),
-        "schema": SCHEMA,
+        "schema": facts.schema,
         "corpus": _name(trace.attributes.get("corpus")),
         "sequences": len(trace),
         "steps": trace.steps,
+        "words": int(trace.lengths.sum()),
+        "every": facts.every,
         "classes": list(trace.classes),
+        "task": facts.task,
+        "cell": facts.cell,
+        "direction": facts.direction,
         "layers": list(trace.layers),
-        "recorded": [*trace.recorded, "probabilities"],
+        "recorded": [*trace.recorded, *_readout(trace)],
+        "recorded_layers": list(facts.layers) if trace.recorded else [],
+        "gates": list(trace.gates),
+        "dtype": facts.dtype,
+        "bytes": sum(path.stat().st_size for path in store.rglob("*") if path.is_file()),
         "projections": projections,
         "test_accuracy": trace.test_accuracy,
         "seed": trace.seed,
         "fingerprint": trace.fingerprint,
         "versions": trace.attributes.get("versions", {}),
     }
+
+
+def _readout(trace: Trace) -> list[str]:
+    if not trace.facts.probabilities:
+        return []
+    language = ("top_tokens", "top_probabilities", "target_probability")
+    return list(language) if trace.task == "language_model" else ["probabilities"]
 
 
 def _name(corpus: Any) -> str | None:
@@ -67,8 +86,14 @@ def _text(key: str, value: Any) -> str:
             f"{name} (KL {p['kl_divergence']:.3f})" if isinstance(p.get("kl_divergence"), float) else name
             for name, p in value.items()
         ) or "none yet: make one with `hiddenstate project`"  # fmt: skip
+    if key == "bytes":
+        return f"{value / 1e9:,.2f} GB" if value >= 1e9 else f"{value / 1e6:,.2f} MB"
+    if key == "every":
+        return "each step has a row" if value == 1 else f"every {value} steps have a row, and each sequence's last one"
+    if isinstance(value, list) and not value:
+        return "none"
     if isinstance(value, dict):
         return ", ".join(f"{k} {v}" for k, v in value.items())
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return f"{value:,}" if isinstance(value, int) and key in ("sequences", "steps") else str(value)
+    return f"{value:,}" if isinstance(value, int) and key in ("sequences", "steps", "words") else str(value)

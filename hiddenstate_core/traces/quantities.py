@@ -36,6 +36,11 @@ class Quantities(Additions):
         """Where each sequence's rows begin and end, (S + 1,) int64."""
         raise NotImplementedError
 
+    @property
+    def has_final_probabilities(self) -> bool:
+        """Whether the prediction for each sequence was recorded."""
+        return self.facts.task == "classification" and (self.path / "sequences/probabilities/zarr.json").exists()
+
     def array(self, path: str) -> StoredArray:
         """Any array of the recording by its path in the store."""
         raise NotImplementedError
@@ -196,7 +201,8 @@ class Quantities(Additions):
                 else f"{self.path} has no class probabilities, since its model is a language model; it has "
                 f"{self.facts.describe()}."
             )
+        beside = " and the final_probabilities of each sequence" if self.has_final_probabilities else ""
         return InputError(
-            f"{self.path} was recorded without class probabilities; it has {self.facts.describe()}. Record it again "
-            "with probabilities."
+            f"{self.path} was recorded without class probabilities at every step; it has {self.facts.describe()}"
+            f"{beside}. Record it again with probabilities."
         )

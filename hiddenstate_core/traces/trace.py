@@ -161,11 +161,6 @@ class Trace(Quantities):
         """Split names."""
         return tuple(self.attributes["splits"])
 
-    @property
-    def has_final_probabilities(self) -> bool:
-        """Whether the prediction for each sequence was recorded."""
-        return self.task == "classification" and (self.path / "sequences" / "probabilities" / "zarr.json").exists()
-
     @functools.cached_property
     def final_probabilities(self) -> NDArray[np.float32]:
         """Class probabilities after everything was read, (S, C) float32.

@@ -226,7 +226,7 @@ def test_a_store_without_probabilities(tmp_path: Path) -> None:
     trace = Trace(tmp_path / "t")
     for call in (trace.probabilities, lambda: trace.final_probabilities, lambda: trace.select(predicted=1)):
         with pytest.raises(
-            InputError, match=r"recorded without class probabilities; it has hidden of layers 0, 1, for"
+            InputError, match=r"without class probabilities at every step; it has hidden of layers 0, 1, for"
         ):
             call()
     assert trace.sequence(3).hidden().shape == (14, 3)

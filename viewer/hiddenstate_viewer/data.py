@@ -94,7 +94,7 @@ class ViewData:
     @functools.cached_property
     def final(self) -> NDArray[np.int64]:
         """Class predicted after the last word of each sequence, (S,) int64."""
-        return np.asarray(self.trace.final_probabilities.argmax(axis=1), np.int64)
+        return self.trace.predicted
 
     @functools.cached_property
     def _outputs(self) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
@@ -138,7 +138,7 @@ class ViewData:
         evolution = prediction_evolution(self.trace, view.index)
         distances = self.distances(layer)
         after = self.palette.outputs(evolution.probabilities)
-        before = self.palette.outputs(np.vstack([evolution.initial[None, :], evolution.probabilities]))[: len(after)]
+        before = self.palette.outputs(evolution.before)
         return Reading(
             index=view.index,
             id=view.id,

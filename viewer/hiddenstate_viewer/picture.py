@@ -106,7 +106,7 @@ class _Picture:
         if reading is None:
             return
         evolution, palette = reading.evolution, self.data.palette
-        last = evolution.probabilities[-1] if len(reading) else evolution.initial
+        last = evolution.outcome
         names = (*trace.classes, "unknown")
         verdict = {True: "correct", False: "wrong", None: "class unknown"}[evolution.correct]
         cells = (

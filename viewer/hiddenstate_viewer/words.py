@@ -36,7 +36,7 @@ def header_html(reading: Reading, palette: Palette) -> tuple[str, str]:
     """Markup of a sequence's id and length; and of its class, classification, correctness and confidence."""
     evolution = reading.evolution
     final = evolution.final
-    last = evolution.probabilities[-1] if len(reading) else evolution.initial
+    last = evolution.outcome
     verdict = {True: "correct", False: "wrong", None: "class unknown"}[evolution.correct]
     cells = (
         ("class", _named(evolution.label, palette)),
