@@ -39,9 +39,12 @@ if TYPE_CHECKING:
     from hiddenstate_core.projection import pca as pca
     from hiddenstate_core.projection import quality as quality
     from hiddenstate_core.traces import ExtractOptions as ExtractOptions
+    from hiddenstate_core.traces import Record as Record
+    from hiddenstate_core.traces import States as States
     from hiddenstate_core.traces import Trace as Trace
     from hiddenstate_core.traces import extract as extract
     from hiddenstate_core.traces import open_trace as open_trace
+    from hiddenstate_core.traces import record_states as record_states
     from hiddenstate_core.viewing import picture as picture
     from hiddenstate_core.viewing import report as report
     from hiddenstate_core.viewing import view as view
@@ -63,9 +66,12 @@ _WHERE = {
     "model_from_torch": "hiddenstate_core.models",
     "train": "hiddenstate_core.models",
     "ExtractOptions": "hiddenstate_core.traces",
+    "Record": "hiddenstate_core.traces",
+    "States": "hiddenstate_core.traces",
     "Trace": "hiddenstate_core.traces",
     "extract": "hiddenstate_core.traces",
     "open_trace": "hiddenstate_core.traces",
+    "record_states": "hiddenstate_core.traces",
     "TSNE": "hiddenstate_core.projection",
     "Embedding": "hiddenstate_core.projection",
     "Placement": "hiddenstate_core.projection",

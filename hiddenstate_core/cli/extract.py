@@ -21,9 +21,19 @@ def command(
     split: Annotated[str, typer.Option(help="Which split of it.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Only the first sequences, this many.", min=1)] = None,
     record: Annotated[
-        str, typer.Option(help="Some of hidden, cell, gates, separated by commas.")
-    ] = "hidden,cell,gates",
-    batch_size: Annotated[int, typer.Option(help="Sequences run at once.", min=1)] = 128,
+        str, typer.Option(help="Some of hidden, cell, gates, or single gates, separated by commas; 'all' that it has.")
+    ] = "all",
+    layers: Annotated[
+        str, typer.Option(help="Layers to keep, separated by commas; -1 is the last. All by default.")
+    ] = "",
+    dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16: how states are stored.")] = "float32",
+    every: Annotated[int, typer.Option(help="Keep every n-th step, and each sequence's last.", min=1)] = 1,
+    top: Annotated[int, typer.Option(help="Next words kept of a language model.", min=1)] = 10,
+    compress: Annotated[
+        bool, typer.Option("--compress", help="Compress states with Zstandard (8 %, and slower).")
+    ] = False,
+    memory: Annotated[int, typer.Option(help="MiB for states on their way to the disk.", min=1)] = 768,
+    threads: Annotated[int | None, typer.Option(help="Threads; one a core by default.", min=1)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another recording at STORE.")] = False,
 ) -> None:
     """Record hidden states, cell states, gates and predictions at every step into a Zarr store.
@@ -33,6 +43,7 @@ def command(
     from hiddenstate_core.corpora.load import load_corpus
     from hiddenstate_core.models import load_model
     from hiddenstate_core.traces.extract import ExtractOptions, extract
+    from hiddenstate_core.traces.record import Record, as_record
 
     loaded_model = load_model(existing(model, "model"))
     name = corpus or loaded_model.metadata.get("corpus", {}).get("name")
@@ -49,11 +60,21 @@ def command(
     chosen = load_corpus(name, vocabulary=len(loaded_model.vocabulary), **choices).take_split(split)
     if limit is not None:
         chosen = chosen.select(np.arange(min(limit, len(chosen))))
-    trace = extract(
-        loaded_model,
-        chosen,
-        store,
-        record=[q.strip() for q in record.split(",") if q.strip()],
-        options=ExtractOptions(batch_size=batch_size, overwrite=overwrite),
+    wanted = None if record == "all" else [name.strip() for name in record.split(",") if name.strip()]
+    kept = as_record(wanted, loaded_model.spec.cell).to_dict()
+    kept |= {"layers": _layers(layers), "dtype": dtype, "every": every, "top": top}
+    options = ExtractOptions(
+        memory=memory * 2**20, threads=threads, compression="zstd" if compress else "none", overwrite=overwrite
     )
+    trace = extract(loaded_model, chosen, store, record=Record.from_dict(kept), options=options)
     say(f"{trace.steps:,} states of {len(trace):,} sequences in {store}")
+
+
+def _layers(text: str) -> list[int] | None:
+    """Layers as typed, such as ``0,-1``; None for all."""
+    if not text.strip():
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"--layers takes whole numbers separated by commas, such as 0,-1; not {text!r}.") from None

@@ -1,8 +1,20 @@
 """Traces: every recorded quantity at every step, in a Zarr store."""
 
-from hiddenstate_core.traces.extract import ExtractOptions, extract
+from hiddenstate_core.traces.extract import ExtractOptions, States, extract, record_states
+from hiddenstate_core.traces.record import Record
 from hiddenstate_core.traces.sequence import SequenceTrace
 from hiddenstate_core.traces.stored import StoredArray
 from hiddenstate_core.traces.trace import Projection, Trace, open_trace
 
-__all__ = ["ExtractOptions", "Projection", "SequenceTrace", "StoredArray", "Trace", "extract", "open_trace"]
+__all__ = [
+    "ExtractOptions",
+    "Projection",
+    "Record",
+    "SequenceTrace",
+    "States",
+    "StoredArray",
+    "Trace",
+    "extract",
+    "open_trace",
+    "record_states",
+]

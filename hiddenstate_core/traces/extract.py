@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import hashlib
-import json
 import os
-import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.corpora.corpus import Corpus
-from hiddenstate_core.errors import CorpusError, InputError, StoreError
+from hiddenstate_core.errors import InputError, StoreError
 from hiddenstate_core.models.model import Model
-from hiddenstate_core.models.network import Params, Recording, record_sequence
+from hiddenstate_core.models.network import Params
 from hiddenstate_core.progress import Advance, progress_bar
-from hiddenstate_core.traces.schema import GATES, RECORDABLE, layer_path
+from hiddenstate_core.traces.engine import Engine, Rows
+from hiddenstate_core.traces.plan import Plan, Portion, make_plan
+from hiddenstate_core.traces.record import Record, as_record
+from hiddenstate_core.traces.target import check_target, locked
 from hiddenstate_core.traces.trace import Trace
-from hiddenstate_core.traces.writer import Plan, Writer, check_target, locked
+from hiddenstate_core.traces.writer import Writer
 
-__all__ = ["ExtractOptions", "bucket_length", "extract"]
+__all__ = ["ExtractOptions", "States", "extract", "record_missing", "record_states"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,21 +33,36 @@ class ExtractOptions:
 
     Parameters
     ----------
-    batch_size : int
-        Sequences run at once. 64 to 128 keep a step of an LSTM of 100 units in a CPU's cache.
+    memory : int
+        Bytes for rows on their way to the disk: half of it is filled while the other half is written.
+    threads : int or None
+        Threads on a CPU; None for one a core. The result does not depend on it.
+    compression : {"none", "zstd"}
+        Of the arrays of states. Float32 states shrink by 8 % with Zstandard, at more than the cost of computing them.
     overwrite : bool
-        Whether another recording at the path is replaced.
+        Whether another recording at the path, finished or not, is replaced.
     progress : bool
         Whether a progress bar is shown.
+
+    Raises
+    ------
+    InputError
+        A value outside its range.
     """
 
-    batch_size: int = 128
+    memory: int = 768 * 2**20
+    threads: int | None = None
+    compression: Literal["none", "zstd"] = "none"
     overwrite: bool = False
     progress: bool = True
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise InputError(f"A batch holds one sequence or more, not {self.batch_size}.")
+        if self.memory < 1:
+            raise InputError(f"ExtractOptions.memory must be at least one byte, not {self.memory}.")
+        if self.threads is not None and self.threads < 1:
+            raise InputError(f"ExtractOptions.threads must be at least 1, or None for one a core, not {self.threads}.")
+        if self.compression not in ("none", "zstd"):
+            raise InputError(f"ExtractOptions.compression must be 'none' or 'zstd', not {self.compression!r}.")
 
 
 def extract(
@@ -59,29 +70,31 @@ def extract(
     corpus: Corpus,
     path: str | os.PathLike[str],
     *,
-    record: Sequence[str] = RECORDABLE,
+    record: Record | Sequence[str] | str | None = None,
     options: ExtractOptions | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Trace:
     """Run `model` over `corpus` and store every state at every step.
 
-    Steps are written in the corpus' order, a shard at a time: memory is bounded by two shards (about 32 MiB for each
-    array recorded), whatever the corpus' size. A shard depends on the model, the corpus and its number only, so a run
-    that was killed is finished by calling this again, with the same bytes as an uninterrupted one.
+    Sequences lie in the store in the corpus' order. The recording is made in portions of whole shards: a portion's
+    sequences are packed end to end into the columns of batches, so that next to nothing that is run is padding, and
+    one portion is written while the next is computed. Memory is bounded by ``options.memory``, whatever the corpus'
+    size. A portion depends on the model, the corpus and its number only, so a run that was killed is finished by
+    calling this again, with the same bytes as an uninterrupted one.
 
     Parameters
     ----------
     model : Model
         The network; the corpus is encoded with its vocabulary and cut to its ``max_length``.
     corpus : Corpus
-        What is read. Its classes must be the model's.
+        What is read. A classifier's classes must be its own.
     path : path-like
         Where the store is made (a folder); it appears there when it is whole.
-    record : sequence of str
-        Some of ``"hidden"``, ``"cell"``, ``"gates"``; the readout's probabilities are always recorded.
+    record : Record or sequence of str, optional
+        What is kept; names are ``"hidden"``, ``"cell"``, ``"gates"``, or single gates. Everything by default.
     options : ExtractOptions, optional
-        Batch size and the two below together.
+        Memory, threads, compression, and the two below together.
     overwrite : bool
         Whether another recording at `path` is replaced. The same recording is never made twice.
     progress : bool
@@ -96,21 +109,25 @@ def extract(
     InputError
         A quantity that cannot be recorded, or something at `path` that is not a trace store.
     CorpusError
-        A corpus without words, or with other classes than the model's.
+        A corpus without steps, or with other classes or inputs than the model's.
     StoreError
-        Another recording at `path`, another process recording into it, a folder that cannot be written, or a state
-        that is not finite (named by sequence and step).
+        Another recording at `path`, another process recording into it, a folder that cannot be written, a full disk,
+        or a state that is not finite (named by sequence and step).
     """
     options = options or ExtractOptions(overwrite=overwrite, progress=progress)
-    plan = _plan(model, corpus, record)
+    plan = make_plan(model, corpus, as_record(record, model.spec.cell), compressed=options.compression != "none")
     target = Path(path)
     with locked(target):
         if not check_target(target, plan.attributes["fingerprint"], overwrite=options.overwrite):
             try:
-                writer = Writer(plan, target)
-                _record_missing(model, plan, writer, options)
-                writer.finish(np.asarray(plan.attributes["initial_probabilities"], np.float32))
+                writer = Writer(plan, target, memory=options.memory // 2, overwrite=options.overwrite)
+                missing = writer.missing()
+                with progress_bar("Recording states", _steps(writer, missing), show=options.progress) as advance:
+                    record_missing(writer, model.params, missing, threads=options.threads, advance=advance)
+                writer.finish()
             except OSError as error:
+                if isinstance(error, StoreError):
+                    raise
                 raise StoreError(
                     f"Recording into {target} stopped: {error.strerror or error}. "
                     "What was recorded so far is kept; run the same command again to finish."
@@ -118,171 +135,103 @@ def extract(
     return Trace(target)
 
 
-def bucket_length(length: int, longest: int) -> int:
-    """Length that a batch whose longest sequence has `length` words is padded to.
-
-    Four lengths an octave, so that a corpus compiles a handful of programs and pads little; never more than
-    `longest`, the longest sequence of the corpus.
-    """
-    if length <= 16:
-        return min(16, longest)
-    step = 1 << max(0, (length - 1).bit_length() - 3)
-    return min(-(-length // step) * step, longest)
-
-
-def _plan(model: Model, corpus: Corpus, record: Sequence[str]) -> Plan:
-    wanted = (record,) if isinstance(record, str) else tuple(record)
-    unknown = [q for q in wanted if q not in RECORDABLE]
-    if unknown:
-        raise InputError(f"An LSTM has no {unknown[0]!r} to record; it has {', '.join(RECORDABLE)}.")
-    if not wanted:
-        raise InputError(f"Nothing to record was named; choose some of {', '.join(RECORDABLE)}.")
-    kept = tuple(q for q in RECORDABLE if q in wanted)
-    if corpus.classes != model.classes:
-        raise CorpusError(
-            f"The corpus has classes {', '.join(corpus.classes)}, the model has {', '.join(model.classes)}; "
-            "use the corpus that the model was trained on, or one with the same classes."
-        )
-    encoded = model.encode(corpus)
-    if not len(encoded.tokens):
-        raise CorpusError("The corpus has no words to read.")
-    identity = {
-        "model": model.fingerprint,
-        "corpus": encoded.fingerprint,
-        "ids": hashlib.sha256("\0".join(encoded.ids).encode("utf-8", "surrogatepass")).hexdigest(),
-        "record": kept,
-    }
-    initial = jax.nn.softmax(_initial_logits(model.params))
-    attributes = {
-        "fingerprint": hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
-        "classes": list(model.classes),
-        "layers": list(model.spec.hidden),
-        "recorded": list(kept),
-        "splits": list(encoded.splits),
-        "seed": model.metadata.get("seed"),
-        "test_accuracy": model.metadata.get("test_accuracy"),
-        "initial_probabilities": np.asarray(initial, np.float32).tolist(),
-        "gates": list(GATES),
-        "corpus": {"name": encoded.name, "fingerprint": corpus.fingerprint},
-        "model": {
-            "fingerprint": model.fingerprint,
-            "vocabulary": model.vocabulary.fingerprint,
-            "spec": model.spec.to_dict(),
-            "metadata": model.metadata,
-        },
-        "versions": _versions(),
-    }
-    return Plan(encoded, tuple(model.spec.hidden), kept, json.loads(json.dumps(attributes)))
-
-
-def _initial_logits(params: Params) -> jax.Array:
-    # The state before the first word is zero, so only the readout's bias is left of it.
-    return jnp.asarray(params["readout.bias"])
-
-
-def _record_missing(model: Model, plan: Plan, writer: Writer, options: ExtractOptions) -> None:
-    """Compute the shards that are not on disk, writing each while the next is computed."""
-    missing = writer.missing()
-    run = _compiled(plan.record)
-    todo = sum(stop - start for start, stop in map(plan.rows, missing))
-    with (
-        progress_bar("Recording states", todo, show=options.progress) as advance,
-        ThreadPoolExecutor(1, thread_name_prefix="trace-writer") as pool,
-    ):
+def record_missing(
+    writer: Writer,
+    params: Params,
+    portions: Sequence[int],
+    *,
+    threads: int | None = None,
+    advance: Advance | None = None,
+) -> Engine:
+    """Compute portions and write each while the next is computed; returns the engine, which has counted its steps."""
+    engine = Engine(writer.plan, params, threads=threads)
+    buffers: list[Rows] = []
+    with ThreadPoolExecutor(1, thread_name_prefix="trace-writer") as pool:
         writing: Future[None] | None = None
-        for shard in missing:
-            rows = _record_shard(model.params, plan, shard, run, options.batch_size, advance)
+        for turn, number in enumerate(portions):
+            portion = writer.portion(number)
+            if len(buffers) < 2:
+                # The first portion is as large as any.
+                buffers.append(engine.rows(writer.portion(0)))
+            rows = engine.rows(portion, buffers[turn % 2])
+            final = engine.run(portion, rows, advance)
             if writing is not None:
                 writing.result()
-            writing = pool.submit(writer.write, shard, rows)
+            writing = pool.submit(writer.write, portion, rows, final)
         if writing is not None:
             writing.result()
+    return engine
 
 
-@functools.cache
-def _compiled(record: tuple[str, ...]) -> Callable[[Params, jax.Array], dict[str, Any]]:
-    """The recorder over a batch (B, T) of padded sequences, keeping only what is wanted."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class States:
+    """What a network passes through while it reads, in memory.
 
-    def run(params: Params, tokens: jax.Array) -> dict[str, Any]:
-        recording: Recording = jax.vmap(record_sequence, in_axes=(None, 0))(params, tokens)
-        kept: dict[str, Any] = {"probabilities": recording["probabilities"]}
-        if "hidden" in record:
-            kept["hidden"] = recording["hidden"]
-        if "cell" in record:
-            kept["cell"] = recording["cell"]
-        if "gates" in record:
-            kept["gates"] = recording["gates"]
-        return kept
+    Parameters
+    ----------
+    arrays : dict of (N, W) arrays
+        Rows of every recorded array by its path in a store: ``layers/0/forward/hidden``, ``steps/probabilities``...
+    offsets : (S + 1,) int64
+        Where each sequence begins and ends among the rows.
+    final : (S, C) float32
+        Class probabilities after the whole of each sequence was read; (S, 0) for a language model.
+    """
 
-    return jax.jit(run)
+    arrays: dict[str, NDArray[Any]]
+    offsets: NDArray[np.int64]
+    final: NDArray[np.float32]
 
-
-def _record_shard(
-    params: Params,
-    plan: Plan,
-    shard: int,
-    run: Callable[[Params, jax.Array], dict[str, Any]],
-    batch_size: int,
-    advance: Advance,
-) -> dict[str, NDArray[np.float32]]:
-    """All rows of one shard, by array path."""
-    start, stop = plan.rows(shard)
-    rows = {s.path: np.empty((stop - start, s.width or 1), np.float32) for s in plan.arrays()}
-    for sequences, tokens in _batches(plan, shard, batch_size):
-        recording = {k: jax.device_get(v) for k, v in run(params, jnp.asarray(tokens)).items()}
-        first, last = plan.corpus.offsets[sequences], plan.corpus.offsets[sequences + 1]
-        # Sequences across the shard's border are run whole; only their rows of this shard are kept.
-        low, high = np.maximum(first, start), np.minimum(last, stop)
-        for path, block in _columns(recording, plan):
-            buffer = rows[path]
-            for b in range(len(sequences)):
-                buffer[low[b] - start : high[b] - start] = block[b, low[b] - first[b] : high[b] - first[b]]
-        advance(float((high - low).sum()))
-    for path, values in rows.items():
-        if not np.isfinite(values).all():
-            row = start + int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-            sequence = int(np.searchsorted(plan.corpus.offsets, row, side="right")) - 1
-            raise StoreError(
-                f"{path} is not finite at step {row - int(plan.corpus.offsets[sequence])} of sequence {sequence} "
-                f"({plan.corpus.ids[sequence]}); the model's weights are too large or damaged."
-            )
-    return rows
+    def sequence(self, index: int) -> dict[str, NDArray[Any]]:
+        """Rows of one sequence, views by path."""
+        count = len(self.offsets) - 1
+        if not -count <= index < count:
+            raise InputError(f"Sequence {index} does not exist; there are {count}, 0..{count - 1}.")
+        start, stop = self.offsets[index % count], self.offsets[index % count + 1]
+        return {path: array[start:stop] for path, array in self.arrays.items()}
 
 
-def _columns(recording: dict[str, Any], plan: Plan) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Path and (B, T, width) block of every array of the store that a batch's recording fills."""
-    yield "steps/probabilities", recording["probabilities"]
-    for layer, units in enumerate(plan.layers):
-        for quantity in plan.record:
-            block = recording[quantity][layer]
-            if quantity != "gates":
-                yield layer_path(layer, quantity), block
-                continue
-            for k, gate in enumerate(GATES):
-                yield layer_path(layer, f"gates/{gate}"), block[..., k * units : (k + 1) * units]
+def record_states(
+    model: Model,
+    corpus: Corpus,
+    *,
+    record: Record | Sequence[str] | str | None = None,
+    threads: int | None = None,
+) -> States:
+    """Run `model` over `corpus` and keep every state in memory; `extract` without a store.
+
+    Parameters
+    ----------
+    model, corpus, record
+        As for `extract`. A bfloat16 record holds bit patterns, uint16.
+    threads : int, optional
+        Threads on a CPU; one a core by default.
+
+    Returns
+    -------
+    States
+        O(N W) memory.
+
+    Raises
+    ------
+    InputError, CorpusError, StoreError
+        As `extract` does.
+    """
+    plan = make_plan(model, corpus, as_record(record, model.spec.cell))
+    engine = Engine(plan, model.params, threads=threads)
+    portion = _everything(plan)
+    rows = engine.rows(portion)
+    final = engine.run(portion, rows)
+    initial = np.asarray(plan.attributes["initial_probabilities"], np.float32)
+    every = np.tile(initial, (len(plan.corpus), 1))
+    every[portion.sequences] = final
+    return States(rows, plan.offsets, every)
 
 
-def _batches(plan: Plan, shard: int, batch_size: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32]]]:
-    """Sequences of a shard by length, in padded batches (B, T) that always have `batch_size` rows."""
-    corpus = plan.corpus
-    sequences = plan.sequences(shard)
-    lengths = corpus.lengths
-    longest = int(lengths.max())
-    order = sequences[np.argsort(lengths[sequences], kind="stable")]
-    for at in range(0, len(order), batch_size):
-        chosen = order[at : at + batch_size]
-        tokens = np.zeros((batch_size, bucket_length(int(lengths[chosen[-1]]), longest)), np.int32)
-        for row, sequence in enumerate(chosen.tolist()):
-            words = corpus.sequence(sequence)
-            tokens[row, : len(words)] = words
-        yield chosen, tokens
+def _everything(plan: Plan) -> Portion:
+    return plan.portion(0, plan.shards)
 
 
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("hiddenstate", "jax", "flax", "zarr", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+def _steps(writer: Writer, portions: Sequence[int]) -> int:
+    """Steps that will be run for some portions, sequences across borders once for each."""
+    lengths = writer.plan.corpus.lengths
+    return int(sum(lengths[writer.portion(number).sequences].sum() for number in portions))

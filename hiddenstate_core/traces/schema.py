@@ -14,12 +14,14 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from hiddenstate_core.errors import InputError, StoreError
+from hiddenstate_core.traces.record import CELL_GATES, Record
 
 __all__ = [
     "FORMAT",
     "GATES",
     "RECORDABLE",
     "SCHEMA",
+    "SCHEMAS",
     "StepArray",
     "check_attributes",
     "check_name",
@@ -33,10 +35,12 @@ __all__ = [
 
 #: Value of the root attribute ``format``, by which a store is known.
 FORMAT = "hiddenstate-trace"
-#: Version of the format that this package writes and reads.
-SCHEMA = 1
+#: Version of the format that this package writes.
+SCHEMA = 2
+#: Versions that it reads.
+SCHEMAS = (1, 2)
 #: Gates of an LSTM cell, in the order of the network's kernels.
-GATES = ("input", "forget", "candidate", "output")
+GATES = CELL_GATES["lstm"]
 #: Quantities that can be recorded for every layer at every step.
 RECORDABLE = ("hidden", "cell", "gates")
 
@@ -47,7 +51,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 @dataclasses.dataclass(frozen=True)
 class StepArray:
-    """One array with a row per step: where it lies in the store, and what its columns are."""
+    """One array with a row per recorded step: where it lies in the store, and what its columns are.
+
+    `dtype` is a NumPy type's name, or ``"bfloat16"``, which is stored as the bit patterns, uint16, with an attribute.
+    """
 
     path: str
     width: int | None
@@ -59,20 +66,53 @@ class StepArray:
         """Dimension names, ``("step",)`` or ``("step", column)``."""
         return ("step",) if self.width is None else ("step", self.column)
 
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """Type of an element in the store."""
+        return np.dtype("uint16" if self.dtype == "bfloat16" else self.dtype)
 
-def layer_path(layer: int, quantity: str) -> str:
-    """Path of a recorded quantity: ``layers/0/forward/hidden``, ``layers/0/forward/gates/input``."""
-    return f"layers/{layer}/forward/{quantity}"
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return self.stored.itemsize * (self.width or 1)
 
 
-def step_arrays(hidden: Sequence[int], classes: int, record: Sequence[str]) -> Iterator[StepArray]:
-    """Every array that a row is written to at each step, for layers of the sizes `hidden`."""
-    yield StepArray("steps/probabilities", classes, "float32", "class")
-    for layer, width in enumerate(hidden):
-        for quantity in record:
-            names = [f"gates/{gate}" for gate in GATES] if quantity == "gates" else [quantity]
+def layer_path(layer: int, quantity: str, direction: str = "forward") -> str:
+    """Path of a recorded quantity: ``layers/0/forward/hidden``, ``layers/0/backward/gates/input``."""
+    return f"layers/{layer}/{direction}/{quantity}"
+
+
+def step_arrays(
+    units: Sequence[int], directions: Sequence[str], record: Record, *, task: str, outputs: int
+) -> Iterator[StepArray]:
+    """Every array that a row is written to at each recorded step.
+
+    Parameters
+    ----------
+    units : sequence of int
+        Units of each layer, in each direction.
+    directions : sequence of str
+        ``"forward"``, ``"backward"`` or both.
+    record : Record
+        What is kept, resolved (see `Record.resolve`).
+    task : str
+        ``"classification"`` or ``"language_model"``.
+    outputs : int
+        Classes, or words of the vocabulary.
+    """
+    if record.probabilities and task == "classification":
+        yield StepArray("steps/probabilities", outputs, "float32", "class")
+    elif record.probabilities:
+        top = min(record.top, outputs)
+        yield StepArray("steps/top_tokens", top, "int32", "rank")
+        yield StepArray("steps/top_probabilities", top, "float32", "rank")
+        yield StepArray("steps/target_probability", None, "float32", "")
+    names = [name for name, kept in (("hidden", record.hidden), ("cell", record.cell)) if kept]
+    names += [f"gates/{gate}" for gate in record.gates]
+    for layer in record.layers or ():
+        for direction in directions:
             for name in names:
-                yield StepArray(layer_path(layer, name), width, "float32", "unit")
+                yield StepArray(layer_path(layer, name, direction), units[layer], record.dtype, "unit")
 
 
 def chunk_rows(steps: int) -> int:
@@ -80,16 +120,22 @@ def chunk_rows(steps: int) -> int:
     return max(1, min(_CHUNK_ROWS, steps))
 
 
-def shard_rows(steps: int, hidden: Sequence[int]) -> int:
-    """Rows of a shard, the unit of writing: about 32 MiB of the widest array, a whole number of chunks."""
+def shard_rows(steps: int, row_bytes: int) -> int:
+    """Rows of a shard: about 32 MiB of the widest array, whose row has `row_bytes`; a whole number of chunks."""
     chunk = chunk_rows(steps)
-    by_size = _SHARD_BYTES // (4 * max(hidden))
+    by_size = _SHARD_BYTES // max(row_bytes, 1)
     wanted = min(max(by_size, 4 * chunk), 65_536, max(steps, 1))
     return -(-wanted // chunk) * chunk
 
 
-def create_step_array(group: zarr.Group, spec: StepArray, steps: int, shard: int) -> zarr.Array[Any]:
-    """Create a step array at its full size, empty."""
+def create_step_array(
+    group: zarr.Group, spec: StepArray, steps: int, shard: int, *, compressed: bool = True
+) -> zarr.Array[Any]:
+    """Create a step array at its full size, empty.
+
+    Uncompressed shards hold their rows one after another (see `ShardLayout`); float32 states lose but 8 % of their
+    size to Zstandard at a higher cost than computing them.
+    """
     chunk = chunk_rows(steps)
     tail = () if spec.width is None else (spec.width,)
     with warnings.catch_warnings():
@@ -100,9 +146,12 @@ def create_step_array(group: zarr.Group, spec: StepArray, steps: int, shard: int
             shape=(steps, *tail),
             chunks=(chunk, *tail),
             shards=(shard, *tail),
-            dtype=spec.dtype,
-            compressors=ZstdCodec(level=1),
+            dtype=spec.stored,
+            compressors=ZstdCodec(level=1) if compressed else None,
+            fill_value=0,
             dimension_names=spec.dimensions,
+            attributes={"bfloat16": True} if spec.dtype == "bfloat16" else None,
+            config={"write_empty_chunks": True},
         )
 
 
@@ -144,7 +193,8 @@ def check_attributes(store: Path, attributes: Mapping[str, Any]) -> None:
         value = attributes.get(name)
         return isinstance(value, list) and all(isinstance(v, kind) and not isinstance(v, bool) for v in value)
 
-    require("classes", listed("classes", str) and len(attributes["classes"]) > 0, "a list of class names")
+    named = listed("classes", str) and (len(attributes["classes"]) > 0 or attributes.get("task") == "language_model")
+    require("classes", named, "a list of class names")
     require("layers", listed("layers", int) and all(n > 0 for n in attributes["layers"]), "a list of sizes")
     require("recorded", listed("recorded", str), "a list of quantities")
     require("splits", listed("splits", str), "a list of names")

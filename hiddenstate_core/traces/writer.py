@@ -1,130 +1,166 @@
-"""Writes a trace store shard by shard, beside its final place; knows which shards are done; renames at the end."""
+"""Writes a trace store portion by portion, beside its final place; knows which are done; renames at the end."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from hiddenstate_core.corpora.corpus import Corpus
-from hiddenstate_core.errors import InputError, StoreError
+from hiddenstate_core.atomic import atomic_path, write_text
+from hiddenstate_core.errors import StoreError
+from hiddenstate_core.traces.checksums import (
+    NAME,
+    FileChecksum,
+    checksum_of_file,
+    checksum_of_rows,
+    write_checksums,
+)
+from hiddenstate_core.traces.plan import Plan, Portion, portion_shards
 from hiddenstate_core.traces.schema import (
     FORMAT,
     SCHEMA,
     StepArray,
+    chunk_rows,
     create_step_array,
     create_strings,
-    shard_rows,
-    step_arrays,
 )
+from hiddenstate_core.traces.shards import ShardLayout
 
-__all__ = ["Plan", "Writer", "check_target", "locked"]
+__all__ = ["Progress", "Writer", "progress_of", "sweep"]
+
+_MARKS = ".done"
+_IDENTITY = ".recording"
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Plan:
-    """What a recording will hold, fixed before its first step is run.
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far an unfinished recording has come.
 
     Parameters
     ----------
-    corpus : Corpus
-        The sequences as the model reads them.
-    layers : tuple of int
-        Units of each layer.
-    record : tuple of str
-        Quantities kept for every layer; see `RECORDABLE`.
-    attributes : dict
-        Root attributes; JSON values. ``fingerprint`` tells recordings apart.
+    fingerprint : str
+        Which recording.
+    done, shards : int
+        Shards of every array that are on disk, and shards in all.
     """
 
-    corpus: Corpus
-    layers: tuple[int, ...]
-    record: tuple[str, ...]
-    attributes: dict[str, Any]
-
-    @property
-    def steps(self) -> int:
-        """Rows of the step arrays."""
-        return len(self.corpus.tokens)
-
-    @property
-    def shard(self) -> int:
-        """Rows of a shard."""
-        return shard_rows(self.steps, self.layers)
-
-    @property
-    def shards(self) -> int:
-        """Number of shards."""
-        return -(-self.steps // self.shard)
-
-    def rows(self, shard: int) -> tuple[int, int]:
-        """First row of a shard and one past its last."""
-        return shard * self.shard, min((shard + 1) * self.shard, self.steps)
-
-    def sequences(self, shard: int) -> NDArray[np.int64]:
-        """Numbers of the sequences that have a row in a shard; those across a border belong to both."""
-        start, stop = self.rows(shard)
-        offsets = self.corpus.offsets
-        first = int(np.searchsorted(offsets, start, side="right")) - 1
-        last = int(np.searchsorted(offsets, stop, side="left"))
-        chosen = np.arange(first, last, dtype=np.int64)
-        return chosen[np.diff(offsets)[chosen] > 0]
-
-    def arrays(self) -> tuple[StepArray, ...]:
-        """The step arrays that shards are written to."""
-        return tuple(step_arrays(self.layers, len(self.attributes["classes"]), self.record))
+    fingerprint: str
+    done: int
+    shards: int
 
 
 class Writer:
     """One recording in progress, in ``<target>.partial``.
 
-    A shard is marked done after its rows of every array are on disk; the marks are files beside the arrays and go
-    away with the final rename. A recording found half done is gone on with if its fingerprint is the same, and begun
-    anew otherwise.
+    A portion is marked done after its rows of every array are on disk and synced; the mark, a file beside the arrays,
+    carries their checksums. A recording found half done is gone on with if it is the same, and refused otherwise.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is recorded.
+    target : Path
+        Where the store will be.
+    memory : int
+        Bytes that a portion's rows may take; of a recording that is gone on with, the portions stay what they were.
+    overwrite : bool
+        Whether another recording that was begun there is thrown away.
+
+    Raises
+    ------
+    StoreError
+        Another recording was begun there, the folder cannot be written, or the disk has not enough room.
     """
 
-    def __init__(self, plan: Plan, target: Path) -> None:
+    def __init__(self, plan: Plan, target: Path, *, memory: int, overwrite: bool = False) -> None:
         self.plan = plan
         self.target = target
-        self.partial = target.with_name(target.name + ".partial")
-        self._marks = self.partial / ".done"
-        self._identity = self.partial / ".recording"
-        if not self._resumable():
-            self._begin()
+        self.partial = partial_of(target)
+        begun = _identity(self.partial)
+        wanted = {"fingerprint": plan.attributes["fingerprint"], "compressed": plan.compressed}
+        if begun is not None and {k: begun[k] for k in wanted} == wanted:
+            self.portion_shards = int(begun["portion_shards"])
+        else:
+            if begun is not None and not overwrite:
+                raise StoreError(_other(target, self.partial, str(begun["fingerprint"]), wanted, begun))
+            self.portion_shards = portion_shards(plan, memory)
+            _require_room(plan, target)
+            self._begin({**wanted, "portion_shards": self.portion_shards, "shards": plan.shards})
         self._group = zarr.open_group(self.partial, mode="r+", use_consolidated=False)
-        self._arrays: dict[str, Any] = {spec.path: self._group[spec.path] for spec in plan.arrays()}
+        self._arrays: dict[str, Any] = {a.path: self._group[a.path] for a in plan.arrays}
+        self._layouts = {a.path: _layout(plan, a) for a in plan.arrays}
+
+    @property
+    def portions(self) -> int:
+        """Number of portions."""
+        return -(-self.plan.shards // self.portion_shards)
+
+    def portion(self, number: int) -> Portion:
+        """A portion by number."""
+        return self.plan.portion(number, self.portion_shards)
 
     def missing(self) -> list[int]:
-        """Numbers of the shards that are not on disk yet."""
-        return [k for k in range(self.plan.shards) if not (self._marks / str(k)).exists()]
+        """Numbers of the portions that are not on disk yet."""
+        return [k for k in range(self.portions) if not self._is_done(k)]
 
-    def write(self, shard: int, rows: Mapping[str, NDArray[np.float32]]) -> None:
-        """Write all rows of a shard, of every array, and mark it done."""
-        start, stop = self.plan.rows(shard)
+    def write(self, portion: Portion, rows: Mapping[str, NDArray[Any]], final: NDArray[np.float32]) -> None:
+        """Write all rows of a portion, of every array, and mark it done.
+
+        Parameters
+        ----------
+        portion : Portion
+            Which.
+        rows : dict of (R, W) arrays
+            Its rows by array.
+        final : (K, C) float32
+            Class probabilities of the portion's sequences.
+        """
+        files: dict[str, FileChecksum] = {}
         for path, array in self._arrays.items():
-            array[start:stop] = rows[path]
-        (self._marks / str(shard)).touch()
+            values = rows[path]
+            if self.plan.compressed:
+                shape = (portion.stop - portion.start, *array.shape[1:])
+                array[portion.start : portion.stop] = values.reshape(shape)
+                for shard in portion.shards:
+                    name = f"{path}/{self._layouts[path].path(shard)}"
+                    files[name] = checksum_of_file(self.partial / name)
+                continue
+            for shard in portion.shards:
+                start, stop = self._layouts[path].span(shard)
+                name = f"{path}/{self._layouts[path].path(shard)}"
+                here = values[start - portion.start : stop - portion.start]
+                files[name] = _write_shard(self.partial / name, here, self._layouts[path], shard)
+        owned = self._owned(portion)
+        buffer = io.BytesIO()
+        np.save(buffer, final[owned - int(portion.sequences[0])] if len(owned) else final[:0], allow_pickle=False)
+        with atomic_path(self._mark(portion.number, ".npy")) as temporary:
+            temporary.write_bytes(buffer.getvalue())
+        mark = {"files": {name: found.to_json() for name, found in files.items()}}
+        write_text(self._mark(portion.number), json.dumps(mark, separators=(",", ":")))
 
-    def finish(self, initial_probabilities: NDArray[np.float32]) -> None:
-        """Write what follows from the steps, and move the store to its place."""
-        corpus = self.plan.corpus
-        last = corpus.offsets[1:] - 1
-        some = corpus.lengths > 0
-        final = np.tile(initial_probabilities.astype(np.float32), (len(corpus), 1))
-        if some.any():
-            final[some] = self._arrays["steps/probabilities"].oindex[last[some]]
-        _small(self._group, "sequences/probabilities", final, ("sequence", "class"))
-        shutil.rmtree(self._marks)
-        self._identity.unlink()
+    def finish(self) -> None:
+        """Write what follows from the portions, and move the store to its place."""
+        if self.plan.spec.task == "classification":
+            self._write_final_probabilities()
+        files: dict[str, FileChecksum] = {}
+        for number in range(self.portions):
+            listed = json.loads(self._mark(number).read_text(encoding="utf-8"))["files"]
+            files |= {name: FileChecksum.from_json(entry) for name, entry in listed.items()}
+        for path in sorted(self.partial.rglob("*")):
+            name = path.relative_to(self.partial).as_posix()
+            if path.is_file() and name not in files and not name.startswith((_MARKS, _IDENTITY)) and name != NAME:
+                files[name] = checksum_of_file(path)
+        write_checksums(self.partial, files)
         if self.target.exists():
             old = self.target.with_name(f"{self.target.name}.replaced")
             shutil.rmtree(old, ignore_errors=True)
@@ -133,38 +169,159 @@ class Writer:
             shutil.rmtree(old, ignore_errors=True)
         else:
             self.partial.replace(self.target)
+        sweep(self.target)
 
-    def _resumable(self) -> bool:
+    # -- what is on disk --------------------------------------------------------------------------------------------
+
+    def _mark(self, number: int, suffix: str = ".json") -> Path:
+        return self.partial / _MARKS / f"{number}{suffix}"
+
+    def _is_done(self, number: int) -> bool:
+        """Whether a portion is marked, and its files are there at their full size."""
         try:
-            return self._identity.read_text(encoding="utf-8") == self.plan.attributes["fingerprint"]
-        except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+            listed = json.loads(self._mark(number).read_text(encoding="utf-8"))["files"]
+            sizes = {name: FileChecksum.from_json(entry).size for name, entry in listed.items()}
+            return self._mark(number, ".npy").is_file() and all(
+                (self.partial / name).stat().st_size == size for name, size in sizes.items()
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
 
-    def _begin(self) -> None:
+    def _owned(self, portion: Portion) -> NDArray[np.int64]:
+        """Sequences whose last row lies in a portion: each is in one of them."""
+        last = self.plan.offsets[portion.sequences + 1] - 1
+        return portion.sequences[(last >= portion.start) & (last < portion.stop)]
+
+    def _write_final_probabilities(self) -> None:
+        initial = np.asarray(self.plan.attributes["initial_probabilities"], np.float32)
+        final = np.tile(initial, (len(self.plan.corpus), 1))
+        for number in range(self.portions):
+            values = np.load(self._mark(number, ".npy"), allow_pickle=False)
+            final[self._owned(self.portion(number))] = values
+        _small(self._group, "sequences/probabilities", final, ("sequence", "class"))
+
+    def _begin(self, identity: dict[str, Any]) -> None:
         """Create every array at its full size; the identity is written last, so that a torn beginning is begun anew."""
         shutil.rmtree(self.partial, ignore_errors=True)
         try:
             self.partial.parent.mkdir(parents=True, exist_ok=True)
-            group = zarr.create_group(
-                self.partial, zarr_format=3, attributes={"format": FORMAT, "schema": SCHEMA, **self.plan.attributes}
-            )
+            attributes = {"format": FORMAT, "schema": SCHEMA, **self.plan.attributes}
+            group = zarr.create_group(self.partial, zarr_format=3, attributes=attributes)
         except OSError as error:
             raise StoreError(f"The store {self.target} cannot be written: {error.strerror or error}.") from error
-        corpus, plan = self.plan.corpus, self.plan
-        for name, values in (("offsets", corpus.offsets), ("labels", corpus.labels), ("split", corpus.split)):
-            _small(group, f"sequences/{name}", values, ("boundary" if name == "offsets" else "sequence",))
-        create_strings(group, "sequences/ids", corpus.ids, "sequence")
-        create_strings(group, "vocabulary/words", corpus.vocabulary.words, "token")
-        # Only the words that occur: a trace of a hundred reviews need not carry the corpus' whole lexicon.
-        used, surface = np.unique(corpus.surface, return_inverse=True)
-        create_strings(group, "lexicon/words", [corpus.lexicon[i] for i in used.tolist()], "word")
-        for name, ids in (("tokens", corpus.tokens), ("surface", surface.astype(np.int32))):
-            array = create_step_array(group, StepArray(f"steps/{name}", None, "int32", ""), plan.steps, plan.shard)
-            array[:] = ids
-        for spec in plan.arrays():
-            create_step_array(group, spec, plan.steps, plan.shard)
-        self._marks.mkdir()
-        self._identity.write_text(str(plan.attributes["fingerprint"]), encoding="utf-8")
+        _write_corpus(group, self.plan)
+        for spec in self.plan.arrays:
+            create_step_array(group, spec, self.plan.steps, self.plan.shard, compressed=self.plan.compressed)
+        (self.partial / _MARKS).mkdir()
+        write_text(self.partial / _IDENTITY, json.dumps(identity))
+
+
+def partial_of(target: Path) -> Path:
+    """Where a recording lies while it is made."""
+    return target.with_name(target.name + ".partial")
+
+
+def progress_of(target: Path) -> Progress | None:
+    """How far the unfinished recording of a store has come, by its marks; None where none is begun."""
+    partial = partial_of(target)
+    begun = _identity(partial)
+    if begun is None:
+        return None
+    marked = sum(1 for mark in (partial / _MARKS).glob("*.json"))
+    shards = int(begun["shards"])
+    return Progress(str(begun["fingerprint"]), min(shards, marked * int(begun["portion_shards"])), shards)
+
+
+def sweep(store: Path) -> None:
+    """Remove what a writer that died between its last rename and its end has left in a finished store."""
+    shutil.rmtree(store / _MARKS, ignore_errors=True)
+    (store / _IDENTITY).unlink(missing_ok=True)
+
+
+def _identity(partial: Path) -> dict[str, Any] | None:
+    """What the recording begun in a folder is; None where none is, or one whose beginning was torn."""
+    try:
+        found = json.loads((partial / _IDENTITY).read_text(encoding="utf-8"))
+        return found if int(found["portion_shards"]) > 0 and int(found["shards"]) > 0 and found["fingerprint"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _other(target: Path, partial: Path, found: str, wanted: Mapping[str, Any], begun: Mapping[str, Any]) -> str:
+    if found == wanted["fingerprint"]:
+        return (
+            f"{partial} holds this recording half done, {'with' if begun['compressed'] else 'without'} compression; "
+            "go on with it the same way, pass overwrite to begin anew, or choose another path."
+        )
+    return (
+        f"{partial} holds another recording, half done (fingerprint {found[:12]}, this one is "
+        f"{str(wanted['fingerprint'])[:12]}): its model, vocabulary, corpus or options differ. Finish that one with "
+        f"what it was begun with, pass overwrite to throw it away, or choose another path than {target}."
+    )
+
+
+def _require_room(plan: Plan, target: Path) -> None:
+    """Refuse to begin what the disk cannot hold."""
+    needed = plan.steps * plan.row_bytes
+    folder = target.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(folder).free
+        if needed > free and not plan.compressed:
+            raise StoreError(
+                f"The recording takes {needed / 1e9:.1f} GB, but the disk of {target} has {free / 1e9:.1f} GB free; "
+                "record fewer quantities or layers, float16, or every second step, or choose another disk."
+            )
+
+
+def _layout(plan: Plan, array: StepArray) -> ShardLayout:
+    return ShardLayout(plan.shard, chunk_rows(plan.steps), array.width, str(array.stored), plan.steps)
+
+
+def _write_shard(path: Path, rows: NDArray[Any], layout: ShardLayout, shard: int) -> FileChecksum:
+    """Write a shard's file aside, sync it, and move it to its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    rows = np.ascontiguousarray(rows, layout.stored_dtype)
+    tail = layout.tail(shard)
+    try:
+        with temporary.open("wb", buffering=0) as file:
+            _write_all(file.write, memoryview(rows.reshape(-1).view(np.uint8).data))
+            _write_all(file.write, memoryview(tail))
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return checksum_of_rows(rows, tail, layout.chunk_bytes)
+
+
+def _write_all(write: Callable[[Any], int | None], data: memoryview) -> None:
+    while len(data):
+        data = data[write(data) or 0 :]
+
+
+def _write_corpus(group: zarr.Group, plan: Plan) -> None:
+    """Everything of a store that is known before the first step is run."""
+    corpus = plan.corpus
+    for name, values in (("offsets", plan.offsets), ("labels", corpus.labels), ("split", corpus.split)):
+        _small(group, f"sequences/{name}", values, ("boundary" if name == "offsets" else "sequence",))
+    create_strings(group, "sequences/ids", corpus.ids, "sequence")
+    create_strings(group, "vocabulary/words", corpus.vocabulary.words, "token")
+    # Only the words that occur: a trace of a hundred reviews need not carry the corpus' whole lexicon.
+    kept = plan.kept
+    shown = corpus.surface if kept is None else corpus.surface[kept]
+    used, surface = np.unique(shown, return_inverse=True)
+    create_strings(group, "lexicon/words", [corpus.lexicon[i] for i in used.tolist()], "word")
+    columns = {"tokens": corpus.tokens if kept is None else corpus.tokens[kept], "surface": surface.astype(np.int32)}
+    if kept is not None:
+        _small(group, "sequences/lengths", corpus.lengths, ("sequence",))
+        columns["position"] = (kept - np.repeat(corpus.offsets[:-1], np.diff(plan.offsets))).astype(np.int32)
+    for name, ids in columns.items():
+        array = create_step_array(group, StepArray(f"steps/{name}", None, "int32", ""), plan.steps, plan.shard)
+        for start in range(0, plan.steps, plan.shard):
+            array[start : start + plan.shard] = ids[start : start + plan.shard]
 
 
 def _small(group: zarr.Group, path: str, values: NDArray[Any], dimensions: tuple[str, ...]) -> None:
@@ -179,82 +336,3 @@ def _small(group: zarr.Group, path: str, values: NDArray[Any], dimensions: tuple
     )
     if values.size:
         array[:] = values
-
-
-@contextlib.contextmanager
-def locked(target: Path) -> Iterator[None]:
-    """Hold the right to write the store at `target`; a second process is refused.
-
-    The lock is the operating system's, on a file beside the store, so it ends with its process however that ends.
-
-    Raises
-    ------
-    StoreError
-        Another process is writing this store.
-    """
-    try:
-        import fcntl
-    except ImportError:  # no such locks on this system
-        yield
-        return
-    path = target.with_name(f".{target.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle: IO[str] = path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"The store {target} cannot be written: {error.strerror or error}.") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            handle.seek(0)
-            owner = handle.read().strip() or "unknown"
-            raise StoreError(
-                f"Another process ({owner}) is recording into {target}; wait for it, or choose another path."
-            ) from error
-        try:
-            same = os.path.samestat(os.fstat(handle.fileno()), path.stat())
-        except FileNotFoundError:
-            same = False
-        if not same:  # the former owner removed the file between our opening it and locking it
-            raise StoreError(f"Another process was recording into {target} just now; run the same command again.")
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-
-
-def check_target(target: Path, fingerprint: str, *, overwrite: bool) -> bool:
-    """Whether `target` already is this very recording; refuse to replace anything that is not a trace store.
-
-    Raises
-    ------
-    StoreError
-        Another recording lies there and `overwrite` is False.
-    InputError
-        Something that is not a trace store lies there.
-    """
-    old = target.with_name(f"{target.name}.replaced")
-    if old.exists() and not target.exists():
-        # A process died between the two renames of `Writer.finish`: the former store is still whole.
-        old.replace(target)
-    if not target.exists():
-        return False
-    try:
-        attributes = json.loads((target / "zarr.json").read_text(encoding="utf-8"))["attributes"]
-        found = attributes["format"] == FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
-        found = False
-    if not found:
-        raise InputError(f"{target} exists and is not a trace store; choose another path.")
-    if attributes.get("fingerprint") == fingerprint and attributes.get("schema") == SCHEMA:
-        return True
-    if not overwrite:
-        raise StoreError(
-            f"{target} holds another recording (fingerprint {str(attributes.get('fingerprint'))[:12]}, this one is "
-            f"{fingerprint[:12]}): its model, corpus or options differ. Overwrite it, or choose another path."
-        )
-    return False

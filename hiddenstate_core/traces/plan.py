@@ -1,0 +1,225 @@
+"""`Plan`: what a recording will hold, fixed before its first step is run, and the portions it is made in."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiddenstate_core.corpora.corpus import Corpus
+from hiddenstate_core.errors import CorpusError
+from hiddenstate_core.models.model import Model
+from hiddenstate_core.models.spec import ModelSpec
+from hiddenstate_core.traces.record import CELL_GATES, Record
+from hiddenstate_core.traces.schema import StepArray, shard_rows, step_arrays
+
+__all__ = ["Plan", "Portion", "make_plan", "portion_shards"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Portion:
+    """A run of whole shards, computed and written together.
+
+    Parameters
+    ----------
+    number : int
+        Its place among the portions.
+    shards : range
+        Its shards.
+    start, stop : int
+        Its rows of the store, ``start`` to ``stop - 1``.
+    sequences : (R,) int64
+        Sequences with a row in it, in the corpus' order; one across its border belongs to its neighbour too.
+    """
+
+    number: int
+    shards: range
+    start: int
+    stop: int
+    sequences: NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+    """What a recording will hold.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Architecture of the network.
+    corpus : Corpus
+        The sequences as the model reads them.
+    record : Record
+        What is kept, resolved.
+    outputs : int
+        Classes, or words of the vocabulary for a language model.
+    attributes : dict
+        Root attributes of the store; JSON values. ``fingerprint`` tells recordings apart.
+    compressed : bool
+        Whether the arrays of states are compressed.
+    """
+
+    spec: ModelSpec
+    corpus: Corpus
+    record: Record
+    outputs: int
+    attributes: dict[str, Any]
+    compressed: bool = False
+
+    @functools.cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each sequence begins and ends in the store, (S + 1,) int64."""
+        if self.record.every == 1:
+            return self.corpus.offsets
+        kept = -(-self.corpus.lengths // self.record.every)
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])
+
+    @property
+    def steps(self) -> int:
+        """Rows of the store's step arrays."""
+        return int(self.offsets[-1])
+
+    @functools.cached_property
+    def kept(self) -> NDArray[np.int64] | None:
+        """Step of the corpus that each row of the store is, (N,) int64; None where every step is kept."""
+        if self.record.every == 1:
+            return None
+        sequence = np.repeat(np.arange(len(self.corpus)), np.diff(self.offsets))
+        position = (np.arange(self.steps) - self.offsets[sequence] + 1) * self.record.every - 1
+        return self.corpus.offsets[sequence] + np.minimum(position, self.corpus.lengths[sequence] - 1)
+
+    def rows_of(self, steps: NDArray[np.int64], sequences: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of the store for steps of the corpus that lie in the sequences given, -1 for those that are not kept."""
+        every = self.record.every
+        if every == 1:
+            return steps
+        position = steps - self.corpus.offsets[sequences]
+        last = position == self.corpus.lengths[sequences] - 1
+        return np.where(last | ((position + 1) % every == 0), self.offsets[sequences] + position // every, -1)
+
+    @functools.cached_property
+    def arrays(self) -> tuple[StepArray, ...]:
+        """The step arrays that are computed, in the order in which they are written."""
+        found = step_arrays(self.spec.hidden, self.directions, self.record, task=self.spec.task, outputs=self.outputs)
+        return tuple(found)
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Directions of every layer."""
+        return ("forward", "backward") if self.spec.direction == "both" else (self.spec.direction,)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row of all computed arrays together."""
+        return sum(array.row_bytes for array in self.arrays)
+
+    @functools.cached_property
+    def shard(self) -> int:
+        """Rows of a shard."""
+        return shard_rows(self.steps, max(array.row_bytes for array in self.arrays))
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return -(-self.steps // self.shard)
+
+    def portions(self, shards: int) -> list[Portion]:
+        """The recording in portions of `shards` shards."""
+        return [self.portion(number, shards) for number in range(-(-self.shards // shards))]
+
+    def portion(self, number: int, shards: int) -> Portion:
+        """One portion of the recording in portions of `shards` shards."""
+        first, last = number * shards, min((number + 1) * shards, self.shards)
+        start, stop = first * self.shard, min(last * self.shard, self.steps)
+        low = int(np.searchsorted(self.offsets, start, side="right")) - 1
+        high = int(np.searchsorted(self.offsets, stop, side="left"))
+        chosen = np.arange(low, high, dtype=np.int64)
+        return Portion(number, range(first, last), start, stop, chosen[np.diff(self.offsets)[chosen] > 0])
+
+
+def portion_shards(plan: Plan, memory: int) -> int:
+    """Shards of a portion whose rows take about `memory` bytes; at least one."""
+    return max(1, memory // max(1, plan.shard * plan.row_bytes))
+
+
+def make_plan(model: Model, corpus: Corpus, record: Record, *, compressed: bool = False) -> Plan:
+    """Check that a model can read a corpus and that it has what is to be recorded, and lay down the recording.
+
+    Raises
+    ------
+    InputError
+        A quantity or layer that the network does not have.
+    CorpusError
+        A corpus without steps, or with other classes or inputs than the model's.
+    """
+    spec = model.spec
+    record = record.resolve(spec.cell, len(spec.hidden))
+    if spec.task == "classification" and corpus.classes != model.classes:
+        raise CorpusError(
+            f"The corpus has classes {', '.join(corpus.classes) or '(none)'}, the model has "
+            f"{', '.join(model.classes)}; use the corpus that the model was trained on, or one with the same classes."
+        )
+    encoded = model.encode(corpus)
+    if not len(encoded.tokens):
+        raise CorpusError("The corpus has nothing to read: none of its sequences has a step.")
+    outputs = len(model.classes) if spec.task == "classification" else len(model.vocabulary)
+    return Plan(spec, encoded, record, outputs, _attributes(model, corpus, encoded, record), compressed)
+
+
+def _attributes(model: Model, corpus: Corpus, encoded: Corpus, record: Record) -> dict[str, Any]:
+    ids = hashlib.sha256("\0".join(encoded.ids).encode("utf-8", "surrogatepass")).hexdigest()
+    identity = {
+        "model": model.fingerprint, "corpus": encoded.fingerprint, "ids": ids, "record": record.to_dict()
+    }  # fmt: skip
+    spec = model.spec
+    attributes = {
+        "fingerprint": hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
+        "task": spec.task,
+        "cell": spec.cell,
+        "direction": spec.direction,
+        "classes": list(model.classes) if spec.task == "classification" else [],
+        "layers": list(spec.hidden),
+        "recorded": list(record.quantities),
+        "record": record.to_dict(),
+        "gates": list(CELL_GATES[spec.cell]),
+        "splits": list(encoded.splits),
+        "seed": model.metadata.get("seed"),
+        "test_accuracy": model.metadata.get("test_accuracy"),
+        "initial_probabilities": _initial_probabilities(model),
+        "corpus": {"name": encoded.name, "fingerprint": corpus.fingerprint},
+        "model": {
+            "fingerprint": model.fingerprint,
+            "vocabulary": model.vocabulary.fingerprint,
+            "spec": spec.to_dict(),
+            "metadata": model.metadata,
+        },
+        "versions": _versions(),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(attributes))
+    return plain
+
+
+def _initial_probabilities(model: Model) -> list[float]:
+    """Class probabilities of the state before the first step, zeros: only the readout's bias is left of it."""
+    if model.spec.task != "classification":
+        return []
+    logits = np.asarray(model.params["readout.bias"], np.float64)
+    shares = np.exp(logits - logits.max())
+    return [float(value) for value in (shares / shares.sum()).astype(np.float32)]
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("hiddenstate", "jax", "flax", "zarr", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
