@@ -59,6 +59,28 @@ def test_a_folder_that_is_no_checkpoint_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").read_text() == "precious"
 
 
+#: Of `small_model`, written down when a `ModelSpec` had no direction, task or inputs.
+OLD_FINGERPRINT = "427d235044b8534c52ec2f5524a6c480de3d4b76a89a32ba8732c43d4cd257c9"
+
+
+def test_older_checkpoints_keep_their_fingerprint(folder: Path) -> None:
+    assert load_model(folder).fingerprint == OLD_FINGERPRINT
+    description = json.loads((folder / "model.json").read_text())
+    for name in ("direction", "task", "inputs", "features"):
+        del description["spec"][name]
+    (folder / "model.json").write_text(json.dumps(description))
+    assert load_model(folder).fingerprint == OLD_FINGERPRINT
+    assert load_model(folder).spec == small_model().spec
+
+
+@pytest.mark.parametrize("change", [{"cell": "gru"}, {"cell": "rnn"}, {"direction": "backward"}, {"direction": "both"}])
+def test_fingerprint_sees_the_newer_fields(change: dict[str, Any]) -> None:
+    model = small_model()
+    spec = model.spec.replace(**change)
+    assert spec.identity != model.spec.identity
+    assert ModelSpec.from_json(spec.to_json()) == spec
+
+
 def test_fingerprint_sees_weights_architecture_and_words() -> None:
     model = small_model()
     params = dict(model.params)
@@ -121,6 +143,12 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "metadata a list": (edit_json("model.json", lambda d: d.update(metadata=[])), "'metadata'"),
     "unknown option": (edit_json("model.json", lambda d: d["spec"].update(width=3)), "no option 'width'"),
     "unknown cell": (edit_json("model.json", lambda d: d["spec"].update(cell="x")), "ModelSpec.cell must be"),
+    "another cell": (edit_json("model.json", lambda d: d["spec"].update(cell="gru")), "lack 'layers.0.*recurrent_bias"),
+    "another direction": (edit_json("model.json", lambda d: d["spec"].update(direction="both")), "lack .*backward"),
+    "classes of a language model": (
+        edit_json("model.json", lambda d: d["spec"].update(task="language_model")),
+        "no classes",
+    ),
     "no spec": (edit_json("model.json", lambda d: d.update(spec=None)), "expects a JSON object"),
     "other units": (edit_json("model.json", lambda d: d["spec"].update(hidden=[5, 5])), "layers.1.forward.*shape"),
     "a layer more": (edit_json("model.json", lambda d: d["spec"].update(hidden=[5, 4, 4])), "lack 'layers.2.forward"),

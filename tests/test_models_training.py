@@ -198,6 +198,11 @@ def test_words_are_matched_as_written(trained: tuple[Corpus, Model]) -> None:
     np.testing.assert_array_equal(model.predict(other), model.predict(corpus))
 
 
+def test_a_corpus_of_words_keeps_its_fingerprint() -> None:
+    """Written down when a corpus had no feature vectors."""
+    assert made_corpus().fingerprint == "a0c4dfdd4096ea50b6bd42ab3f4af695f2da58b82f34f6ab60f410d65642b57a"
+
+
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 60), st.integers(0, 99))
 @settings(max_examples=30, deadline=None)
 def test_batches_hold_every_sequence_once(count: int, size: int, longest: int, seed: int) -> None:

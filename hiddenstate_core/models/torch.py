@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -95,7 +96,8 @@ def model_from_torch(
             f"The state dict has {next(iter(arrays))!r}, which has no place in {spec}; "
             "leave it out of the mapping if it plays no part in the prediction."
         )
-    weights: Params = {name: np.asarray(array, np.float32) for name, array in params.items()}  # type: ignore[misc]
+    with np.errstate(over="ignore"):  # what is too large becomes infinite and is refused as such
+        weights: Params = {name: jnp.asarray(array.astype(np.float32)) for name, array in params.items()}
     return Model(spec, vocabulary, tuple(classes), weights, tokenizer, {"source": "torch"})
 
 
