@@ -80,6 +80,21 @@ def test_states_are_projected_whatever_was_recorded_beside(tmp_path: Path) -> No
         project(Trace(tmp_path / "u"), options=ProjectionOptions(method="pca"), progress=False)
 
 
+def test_the_viewer_shows_the_layers_that_were_recorded(tmp_path: Path) -> None:
+    pytest.importorskip("panel", reason="needs the viewer extra: python -m pip install 'hiddenstate[viewer]'")
+    from hiddenstate_viewer.data import ViewData
+    from hiddenstate_viewer.state import Selection
+
+    write(tmp_path / "t", Kind(layers=(0,), dtype="float16", every=2, direction="both"))
+    data = ViewData(Trace(tmp_path / "t"))
+    data.check()
+    assert data.layers == (0,)
+    assert Selection(data).layer == 0
+    assert data.distances(1) is None
+    assert len(data.reading(3).jumps) == 7
+    assert data.table["words"].tolist() == [0, 1, 9, 14, 3, 20]
+
+
 def test_info_says_what_was_recorded(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     kind = Kind(cell="gru", recorded=("hidden", "gates"), gates=("reset",), layers=(0,), dtype="float16", every=4)
     write(tmp_path / "t", kind)

@@ -218,4 +218,4 @@ class RawRows:
 
     def _damaged(self, shard: int, what: str) -> StoreError:
         file = f"{self._path}/{self.layout.path(shard)}"
-        return StoreError(f"{self._store}: {self._path} is damaged: its file {file} {what}. {MEND}")
+        return StoreError(f"{self._store}: {self._path} is damaged and cannot be read: its file {file} {what}. {MEND}")

@@ -168,7 +168,7 @@ class StoredArray(LazyArray):
         except (IndexError, MemoryError):
             raise
         except Exception as error:  # codecs, Zarr and the file system each have errors of their own
-            raise StoreError(f"{self._damaged} and cannot be read ({_brief(error)}). {MEND}") from error
+            raise StoreError(f"{self._damaged} ({_brief(error)}). {MEND}") from error
         if rows:
             self._lost(np.unique(key // self.shard).tolist())
         elif isinstance(key, slice):
@@ -177,7 +177,7 @@ class StoredArray(LazyArray):
 
     @property
     def _damaged(self) -> str:
-        return f"{self.store}: {self.path} is damaged"
+        return f"{self.store}: {self.path} is damaged and cannot be read"
 
     def _lost(self, shards: Iterable[int]) -> None:
         """Refuse rows whose file is gone or empty: Zarr gives the fill value for it."""

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hiddenstate_core.errors import InputError, MissingExtraError, StoreError
 from hiddenstate_core.traces import Trace, open_trace
 from hiddenstate_core.traces.rawfiles import RawRows, ShardFiles
-from tests.traces.stores import Kind, write
+from tests.traces.stores import GATES, Kind, write
 
 Array = np.ndarray[Any, Any]
 KINDS = {
@@ -162,6 +162,26 @@ def test_sequences_and_directions(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=message):
             call()
+
+
+def test_a_store_of_schema_1(tmp_path: Path) -> None:
+    kind = Kind(recorded=("hidden", "cell", "gates"), gates=GATES["lstm"], compressed=True)
+    held = write(tmp_path / "t", kind)
+    metadata = json.loads((tmp_path / "t" / "zarr.json").read_text())
+    metadata["attributes"]["schema"] = 1
+    for name in ("task", "cell", "direction", "record"):
+        del metadata["attributes"][name]
+    (tmp_path / "t" / "zarr.json").write_text(json.dumps(metadata))
+    trace = Trace(tmp_path / "t")
+    assert (trace.facts.schema, trace.task, trace.directions, trace.gates) == (
+        1, "classification", ("forward",), GATES["lstm"],
+    )  # fmt: skip
+    for path, values in held.items():
+        np.testing.assert_array_equal(trace.array(path)[:], values)
+    np.testing.assert_array_equal(trace.sequence(3).gate("output", 0), held["layers/0/forward/gates/output"][10:24])
+    assert trace.select(correct=True).probabilities().shape[1] == 3
+    with pytest.raises(InputError, match="does not read backwards"):
+        trace.hidden(direction="backward")
 
 
 @pytest.mark.parametrize("cell", ["gru", "rnn"])

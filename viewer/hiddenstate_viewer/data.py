@@ -126,9 +126,15 @@ class ViewData:
         """The first two coordinates of every state, (N, 2) float32."""
         return self.keep("projection", projection, lambda: self.trace.projection(projection).coordinates[:, :2])
 
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Numbers of the layers whose hidden states were recorded."""
+        return self.trace.facts.layers if "hidden" in self.trace.recorded else ()
+
     def distances(self, layer: int) -> StepDistances | None:
-        """Step distances of a layer; None where its hidden states were not recorded."""
-        if "hidden" not in self.trace.recorded:
+        """Step distances of a layer, -1 for the last recorded one; None where its hidden states were not recorded."""
+        layer = self.layers[-1] if layer == -1 and self.layers else layer
+        if layer not in self.layers:
             return None
         return self.keep("distances", layer, lambda: step_distances(self.trace, layer))
 
@@ -164,7 +170,7 @@ class ViewData:
                 "predicted": names[self.final],
                 "correct": correct.astype(object),
                 "confidence": np.round(100 * trace.final_probabilities.max(axis=1), 1).astype(np.float64),
-                "words": np.diff(trace.offsets),
+                "words": trace.lengths,
                 "text": self._first_words(),
             }
         )

@@ -137,8 +137,8 @@ class Page:
         controls = []
         if trace.projections:
             controls.append(select("projection", list(trace.projections), selection.param.projection))
-        if len(trace.layers) > 1:
-            layers = {f"{i + 1} ({units} units)": i for i, units in enumerate(trace.layers)}
+        if len(self.data.layers) > 1:
+            layers = {f"{i + 1} ({trace.layers[i]} units)": i for i in self.data.layers}
             controls.append(select("layer", layers, selection.param.layer))
         controls.append(select("colour by", COLOUR_BY, selection.param.colour_by))
 

@@ -49,7 +49,7 @@ def step_columns(reading: Reading, data: ViewData, points: NDArray[np.float32] |
         "x": np.ascontiguousarray(where[:, 0]),
         "y": np.ascontiguousarray(where[:, 1]),
         "word": list(evolution.words),
-        "position": np.arange(1, count + 1),
+        "position": data.trace.sequence(reading.index).positions + 1,
         "predicted": [classes[c] for c in evolution.predicted.tolist()],
         "confidence": evolution.confidence,
         "jump": jumps,
@@ -194,7 +194,7 @@ class StateMap:
         return {
             **columns,
             "word": [lexicon[w] for w in words],
-            "position": steps - trace.offsets[sequence] + 1,
+            "position": trace.positions[steps] + 1,
             "predicted": [classes[c] for c in predicted.tolist()],
             "confidence": data.confidence[steps],
             "jump": np.zeros(len(steps), np.float32),

@@ -39,7 +39,7 @@ class Selection(param.Parameterized):
 
     def __init__(self, data: ViewData, **values: Any) -> None:
         trace = data.trace
-        values.setdefault("layer", len(trace.layers) - 1)
+        values.setdefault("layer", data.layers[-1] if data.layers else len(trace.layers) - 1)
         names = trace.projections
         if "projection" not in values and names:
             values["projection"] = next((n for n in names if "tsne" in n.lower() or "t-sne" in n.lower()), names[0])
