@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks tsne|neighbors|placement|whole|stages|reading|report``."""
+"""Command line of the benchmarks: ``python -m benchmarks COMMAND``; see ``--help``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, plot, reading, report, runner, stages, tables, whole
+from benchmarks import distances, machine, plot, reading, report, runner, stages, tables, whole
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.systems import SYSTEMS
 from hiddenstate_core.corpora.archives import cache_folder
@@ -42,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         if options.command == "reading":
             print(reading.section(reading.run(options.store, options.n, options.seed, options.repeats, options.json)))
+            return 0
+        if options.command == "distances":
+            print(distances.section(distances.run(_distances(options), options.json)))
             return 0
         return _measure(options)
     except HiddenStateError as error:
@@ -123,6 +126,23 @@ def _whole(options: argparse.Namespace) -> whole.Plan:
     )
 
 
+def _distances(options: argparse.Namespace) -> distances.Plan:
+    sources = tuple(options.states or ())
+    beside = sources[0].resolve().parent / ".hiddenstate-benchmarks" if sources else cache_folder() / "benchmarks"
+    installed = [name for name, holder in distances.PEERS.items() if machine.version(holder) is not None]
+    return distances.Plan(
+        sources=sources,
+        sizes=tuple(options.n),
+        most=options.most,
+        metric=options.metric,
+        bins=options.bins,
+        peers=tuple(installed if options.peers == ["all"] else dict.fromkeys(options.peers)),
+        repeats=options.repeats,
+        threads=machine.cores() if options.threads is None else options.threads,
+        cache=(options.cache or beside).resolve(),
+    )
+
+
 def _option(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not (name and equals):
@@ -189,6 +209,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--n", type=int, default=1000, help="sequences read at random (default 1000)")
     add("--seed", type=int, default=0, help="of their choice (default 0)")
     add("--repeats", type=int, default=3, help="how often it is opened and read as a whole (default 3)")
+    add("--json", type=Path, metavar="FILE", help="write every figure here")
+    text = "histograms of all pairwise distances, beside SciPy and scikit-learn"
+    command = commands.add_parser("distances", help=text, description=text)
+    add = command.add_argument
+    add("--n", type=int, nargs="+", default=[10_000], help="numbers of states (default 10000)")
+    add("--most", type=int, default=10_000, help="most states that a peer is given (default 10000)")
+    add("--peers", nargs="*", default=["scipy"], metavar="PEER", help="scipy (default), sklearn, or all")
+    add("--states", type=Path, nargs="+", help="FILE.npy or trace STORE.zarr, several in a row; else a stand-in")
+    add("--metric", choices=("euclidean", "sqeuclidean", "cosine", "manhattan"), default="euclidean")
+    add("--bins", type=int, default=100, help="bins (default 100)")
+    add("--repeats", type=int, default=3, help="runs of each system; the median counts (default 3)")
+    add("--threads", type=int, help="threads and cores of every system (default: all cores)")
+    add("--cache", type=Path, metavar="FOLDER", help="keep states and kernels here (default: beside the states)")
     add("--json", type=Path, metavar="FILE", help="write every figure here")
     command = commands.add_parser("report", help="insert results into the documentation")
     command.add_argument("results", type=Path, nargs="+", metavar="RESULTS.json")

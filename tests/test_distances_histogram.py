@@ -17,7 +17,7 @@ from hiddenstate_core.distances import PairCounts
 from hiddenstate_core.distances.plan import HistogramPlan
 from hiddenstate_core.distances.source import METRICS, Source
 from hiddenstate_core.errors import InputError
-from hiddenstate_core.kernels.distances import EUCLIDEAN, MANHATTAN, SQUARED, count_pairs, pair_slots
+from hiddenstate_core.kernels.distances import EUCLIDEAN, MANHATTAN, PANEL, SQUARED, count_pairs, pair_slots
 from hiddenstate_core.kernels.jit import plain
 from tests.oracles.distances import histogram, upper
 
@@ -177,9 +177,9 @@ def test_the_kernels_without_the_jit(kind: int, even: bool) -> None:
     metric = {EUCLIDEAN: "euclidean", SQUARED: "sqeuclidean", MANHATTAN: "manhattan"}[kind]
     _, _, distances = upper(x, metric)
     edges = np.linspace(0, distances.max(), 9) if even else np.append(0, np.geomspace(0.01, distances.max(), 7))
-    plan = HistogramPlan.of(Source.of(x, metric), edges, None, None, None, rows=64)
+    plan = HistogramPlan.of(Source.of(x, metric), edges, None, None, None, rows=PANEL)
     block = plan.prepare(0, x.astype(np.float64))
-    first, last = np.zeros(64, np.int64), np.zeros(64, np.int64)
+    first, last = np.zeros(PANEL, np.int64), np.zeros(PANEL, np.int64)
     first[:21], last[:21] = np.arange(1, 22), 21
     tables = [np.zeros((4, len(edges) + 2), np.int64) for _ in range(2)]
     for table, kernel in zip(tables, (count_pairs, plain(count_pairs)), strict=True):

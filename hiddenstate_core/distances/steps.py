@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.distances.source import Source, check_metric
 from hiddenstate_core.errors import InputError
-from hiddenstate_core.traces.trace import Trace
+
+if TYPE_CHECKING:
+    from hiddenstate_core.traces.trace import Trace
 
 __all__ = ["StepDistances", "step_distances"]
 
