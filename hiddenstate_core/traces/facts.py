@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from hiddenstate_core.errors import InputError, StoreError
+from hiddenstate_core.traces.record import CELL_GATES
 
-__all__ = ["READABLE", "Facts"]
+__all__ = ["Facts"]
 
-#: Versions of the format that are read.
-READABLE = (1, 2)
-
-_LSTM_GATES = ("input", "forget", "candidate", "output")
 _DIRECTIONS = {"forward": ("forward",), "backward": ("backward",), "both": ("forward", "backward")}
 _TASKS = ("classification", "language_model")
 _DTYPES = ("float32", "float16", "bfloat16")
-_CELLS = {"lstm": "An LSTM", "gru": "A GRU", "rnn": "A vanilla RNN"}
+_CELLS = {"lstm": "an LSTM", "gru": "a GRU", "rnn": "a vanilla RNN"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +77,7 @@ class Facts:
         sizes = tuple(int(n) for n in attributes["layers"])
         recorded = tuple(attributes["recorded"])
         if attributes["schema"] == 1:
-            gates = _LSTM_GATES if "gates" in recorded else ()
+            gates = CELL_GATES["lstm"] if "gates" in recorded else ()
             everything = tuple(range(len(sizes)))
             return cls(1, "lstm", "forward", "classification", sizes, everything, recorded, gates, True, 1, "float32")
 
@@ -174,13 +171,9 @@ class Facts:
             A gate that the cell does not have, or that was not recorded.
         """
         if name not in self.gates:
-            cells = {"lstm": _LSTM_GATES, "gru": ("reset", "update", "candidate"), "rnn": ()}
-            all_gates = cells.get(self.cell, self.gates)
-            if self.cell in cells and name not in all_gates:
-                raise InputError(
-                    f"There is no gate {name!r}; {_CELLS[self.cell][0].lower()}{_CELLS[self.cell][1:]} has "
-                    f"{', '.join(all_gates) or 'none'}."
-                )
+            if self.cell in CELL_GATES and name not in CELL_GATES[self.cell]:
+                known = ", ".join(CELL_GATES[self.cell]) or "none"
+                raise InputError(f"There is no gate {name!r}; {_CELLS[self.cell]} has {known}.")
             raise InputError(f"The gate {name!r} was not recorded in {store}; it has {self.describe()}.")
         return f"gates/{name}"
 

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from hiddenstate_core.errors import InputError, StoreError
 from hiddenstate_core.traces.additions import Projection, open_group
-from hiddenstate_core.traces.facts import READABLE, Facts
+from hiddenstate_core.traces.facts import Facts
 from hiddenstate_core.traces.quantities import Quantities
 from hiddenstate_core.traces.rawfiles import ShardFiles
-from hiddenstate_core.traces.schema import FORMAT, check_attributes
+from hiddenstate_core.traces.schema import FORMAT, SCHEMAS, check_attributes
 from hiddenstate_core.traces.selection import Selection, matching
 from hiddenstate_core.traces.sequence import SequenceTrace
 from hiddenstate_core.traces.stored import StoredArray, open_array
@@ -52,10 +52,10 @@ class Trace(Quantities):
             raise StoreError(
                 f"{self.path} is a Zarr group but not a hiddenstate trace; make one with `hiddenstate extract`."
             )
-        if attributes.get("schema") not in READABLE:
+        if attributes.get("schema") not in SCHEMAS:
             raise StoreError(
                 f"{self.path} has trace schema {attributes.get('schema')!r}; this version of hiddenstate reads "
-                f"schema {' and '.join(map(str, READABLE))}. Record it again with `hiddenstate extract`, or install "
+                f"schema {' and '.join(map(str, SCHEMAS))}. Record it again with `hiddenstate extract`, or install "
                 "the version that wrote it."
             )
         #: Attributes of the root group: provenance, classes, model, corpus, options, seed, versions.
