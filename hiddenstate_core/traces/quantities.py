@@ -41,6 +41,10 @@ class Quantities(Additions):
         """Whether the prediction for each sequence was recorded."""
         return self.facts.task == "classification" and (self.path / "sequences/probabilities/zarr.json").exists()
 
+    def require_same(self) -> None:
+        """Refuse to go on reading where another store lies at the path by now."""
+        raise NotImplementedError
+
     def array(self, path: str) -> StoredArray:
         """Any array of the recording by its path in the store."""
         raise NotImplementedError

@@ -117,6 +117,8 @@ class StoredArray(LazyArray):
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _rows(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[Any]:
+        if self._trace is not None:
+            self._trace.require_same()
         if len(starts) == 1:
             values = self._span(int(starts[0]), int(stops[0]))
         elif self._raw is None:

@@ -60,6 +60,7 @@ class Trace(Quantities):
             )
         #: Attributes of the root group: provenance, classes, model, corpus, options, seed, versions.
         self.attributes: dict[str, Any] = attributes
+        self._place = self._where()
         self._files = ShardFiles()
         self._opened: dict[str, StoredArray] = {}
         self._check()
@@ -260,6 +261,24 @@ class Trace(Quantities):
         return self._opened[path]
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def require_same(self) -> None:
+        """Refuse to go on reading where another store lies at the path by now: its rows are not those of the offsets.
+
+        Raises
+        ------
+        StoreError
+            The store was replaced or removed since it was opened.
+        """
+        if self._where() != self._place:
+            raise StoreError(f"{self.path} was replaced or removed since it was opened; open it again.")
+
+    def _where(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _check(self) -> None:
         """Check that the parts fit each other, so that what follows can rely on it."""

@@ -513,6 +513,20 @@ def test_every_loss_in_a_shard_is_named(tmp_path: Path, compressed: bool, shard:
         _ = Trace(tmp_path / "t").unit(0)
 
 
+def test_a_store_that_was_replaced_is_not_mixed_with_the_new_one(plain: tuple[Path, dict[str, Array]]) -> None:
+    path, _ = plain
+    trace = Trace(path)
+    _ = trace.hidden()[:5], trace.sequence(0).words
+    path.replace(path.with_name("old.zarr"))
+    with pytest.raises(StoreError, match="was replaced or removed since it was opened"):
+        _ = trace.hidden()[:5]
+    write(path, Kind(lengths=(17, 30), hidden=(5,), layers=(0,)), seed=1)
+    for call in (lambda: trace.hidden()[:5], lambda: trace.sequence(0).words, lambda: trace.unit(0)):
+        with pytest.raises(StoreError, match="was replaced or removed since it was opened; open it again"):
+            call()
+    assert Trace(path).sequence(0).hidden().shape == (17, 5)
+
+
 def test_a_shard_cut_short_while_it_is_read_is_named(plain: tuple[Path, dict[str, Array]]) -> None:
     trace = Trace(plain[0])
     _ = trace.hidden()[:]
