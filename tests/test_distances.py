@@ -130,6 +130,11 @@ def test_any_layout_is_read(order: str) -> None:
     }[order]
     if order == "read-only":
         given.setflags(write=False)
+        compiled = len(getattr(fill_distances, "signatures", ()))
+        double = x.astype(np.float64)
+        double.setflags(write=False)
+        hs.pairwise_distances(double)
+        assert len(getattr(fill_distances, "signatures", ())) <= max(compiled, 1)
     np.testing.assert_array_equal(hs.pairwise_distances(given), hs.pairwise_distances(x))
 
 

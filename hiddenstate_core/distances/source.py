@@ -147,7 +147,7 @@ class Source:
         return -(-rows // chunk) * chunk if chunk <= 8 * rows else rows
 
     def _given(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        given = np.ascontiguousarray(values, np.float64)
+        given = np.require(values, np.float64, ["C", "W"])  # a kernel would be compiled again for read-only rows
         if self.metric != "cosine":
             return given
         given = given / np.abs(given).max(axis=1, keepdims=True)  # so that squares neither overflow nor vanish

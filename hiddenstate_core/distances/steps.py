@@ -158,7 +158,7 @@ def _compute(trace: Trace, source: Source, quantity: str, backward: bool) -> NDA
     step = -1 if backward else 1  # blocks and rows in the order in which the network read
     for start, stop in blocks[::step]:
         given = np.asarray(source.array[start:stop])
-        rows = np.ascontiguousarray(given[::step], np.float32)
+        rows = np.require(given[::step], np.float32, ["C", "W"])
         first = np.ascontiguousarray(starts[start:stop][::step])
         found = np.empty(len(rows))
         successive_distances(rows, first, before, initial, kind, found)
