@@ -52,7 +52,7 @@ def test_info(small_trace: Trace, capfd: pytest.CaptureFixture[str]) -> None:
     assert set(found["projections"]) == {"tsne", "pca"}
     assert found["test_accuracy"] == 0.5
     assert found["seed"] == 0
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     assert main(["info", str(small_trace.path)]) == 0
     assert "negative, positive" in capfd.readouterr().out
 
