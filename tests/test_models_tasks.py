@@ -22,6 +22,7 @@ from hiddenstate_core.models import Model, ModelSpec, TrainOptions, language, lo
 from hiddenstate_core.models.batches import NO_TARGET, cut
 from hiddenstate_core.models.language import next_word_loss
 from hiddenstate_core.models.network import parameter_shapes, record_sequence
+from hiddenstate_core.models.recipes import language_recipe
 
 QUICK = TrainOptions(epochs=12, batch_size=16, learning_rate=2e-2, word_dropout=0.0, variational_dropout=0.0)
 LANGUAGE = ModelSpec(cell="gru", task="language_model", hidden=(12,), embedding=6, dropout=0.0)
@@ -234,3 +235,23 @@ def test_a_language_model_needs_two_words_and_no_classes() -> None:
 def test_impossible_architectures_are_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=f"ModelSpec.{message}"):
         ModelSpec(**change)
+
+
+def test_the_command_refuses_what_no_model_can_be(capfd: pytest.CaptureFixture[str]) -> None:
+    from hiddenstate_core.cli.app import main
+
+    for arguments, message in (
+        (["--cell", "GRU"], "--cell takes lstm, gru or rnn, not 'GRU'"),
+        (["--direction", "up"], "--direction takes forward, backward or both"),
+        (["--language-model", "--direction", "both"], "--language-model reads forward"),
+    ):
+        assert main(["train", "stdlib", *arguments]) == 2
+        assert message in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_of_language_models_keep_the_architecture(name: str) -> None:
+    made, classifier = language_recipe(name), recipe(name)
+    assert made.spec == classifier.spec.replace(task="language_model", dropout=made.spec.dropout)
+    assert (made.vocabulary, made.options.seed) == (classifier.vocabulary, classifier.options.seed)
+    assert made.options.word_dropout == made.options.label_smoothing == 0
