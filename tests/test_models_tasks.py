@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hiddenstate_core.corpora.corpus import Corpus, Vocabulary
 from hiddenstate_core.corpora.features import corpus_from_features
 from hiddenstate_core.errors import CorpusError, InputError, ModelError
-from hiddenstate_core.models import Model, ModelSpec, TrainOptions, language, load_model, train
+from hiddenstate_core.models import RECIPES, Model, ModelSpec, TrainOptions, language, load_model, recipe, train
 from hiddenstate_core.models.batches import NO_TARGET, cut
 from hiddenstate_core.models.language import next_word_loss
 from hiddenstate_core.models.network import parameter_shapes, record_sequence
