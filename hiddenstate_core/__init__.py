@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from hiddenstate_core.traces import extract as extract
     from hiddenstate_core.traces import open_trace as open_trace
     from hiddenstate_core.traces import record_states as record_states
+    from hiddenstate_core.traces import verify as verify
     from hiddenstate_core.viewing import picture as picture
     from hiddenstate_core.viewing import report as report
     from hiddenstate_core.viewing import view as view
@@ -72,6 +73,7 @@ _WHERE = {
     "extract": "hiddenstate_core.traces",
     "open_trace": "hiddenstate_core.traces",
     "record_states": "hiddenstate_core.traces",
+    "verify": "hiddenstate_core.traces",
     "TSNE": "hiddenstate_core.projection",
     "Embedding": "hiddenstate_core.projection",
     "Placement": "hiddenstate_core.projection",

@@ -14,7 +14,7 @@ from hiddenstate_core.errors import HiddenStateError
 
 __all__ = ["app", "main"]
 
-_COMMANDS = ("demo", "data", "train", "extract", "project", "view", "report", "info")
+_COMMANDS = ("demo", "data", "train", "extract", "project", "view", "report", "info", "verify")
 
 app = typer.Typer(
     name="hiddenstate",

@@ -5,8 +5,10 @@ from hiddenstate_core.traces.record import Record
 from hiddenstate_core.traces.sequence import SequenceTrace
 from hiddenstate_core.traces.stored import StoredArray
 from hiddenstate_core.traces.trace import Projection, Trace, open_trace
+from hiddenstate_core.traces.verify import Damage, Verification, verify
 
 __all__ = [
+    "Damage",
     "ExtractOptions",
     "Projection",
     "Record",
@@ -14,7 +16,9 @@ __all__ = [
     "States",
     "StoredArray",
     "Trace",
+    "Verification",
     "extract",
     "open_trace",
     "record_states",
+    "verify",
 ]

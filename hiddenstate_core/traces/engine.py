@@ -261,7 +261,7 @@ class Engine:
     # -- readouts ---------------------------------------------------------------------------------------------------
 
     def _final_probabilities(self, task: _Task) -> NDArray[np.float32]:
-        return _softmax(task.finals @ np.asarray(self._readout["readout.kernel"]), self._readout["readout.bias"])
+        return _probabilities(task.finals, self._readout)
 
     def _portion_steps(self, task: _Task) -> NDArray[np.int64]:
         """Step of the corpus that each row of the portion is, counted from the first that the task holds."""
@@ -271,10 +271,10 @@ class Engine:
 
     def _read_out(self, task: _Task) -> None:
         """Class probabilities of every row, of both directions' states side by side."""
-        kernel, rows = np.asarray(self._readout["readout.kernel"]), self._portion_steps(task)
+        rows = self._portion_steps(task)
         for at in range(0, len(rows), 8192):
             hidden = task.below[-1][rows[at : at + 8192]]
-            task.rows[PROBABILITIES][at : at + 8192] = _softmax(hidden @ kernel, self._readout["readout.bias"])
+            task.rows[PROBABILITIES][at : at + 8192] = _probabilities(hidden, self._readout)
 
     def _read_out_words(self, task: _Task) -> None:
         """A language model's likeliest next words at every row, and the probability of the word that came."""
@@ -357,10 +357,12 @@ def _flat(values: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(values).reshape(-1, values.shape[-1])
 
 
-def _softmax(products: NDArray[np.float32], bias: Any) -> NDArray[np.float32]:
-    logits = products + np.asarray(bias)
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)
+def _probabilities(hidden: NDArray[np.float32], readout: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Softmax of the readout of hidden states (R, D); what is not finite is found and named later."""
+    with np.errstate(all="ignore"):
+        logits = hidden @ np.asarray(readout["readout.kernel"]) + np.asarray(readout["readout.bias"])
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)
 
 
 def _floats(rows: Mapping[str, NDArray[Any]], kinds: Mapping[str, str]) -> Iterator[tuple[str, NDArray[Any]]]:

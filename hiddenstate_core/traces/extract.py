@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,10 @@ from hiddenstate_core.traces.target import check_target, locked
 from hiddenstate_core.traces.trace import Trace
 from hiddenstate_core.traces.writer import Writer
 
-__all__ = ["ExtractOptions", "States", "extract", "record_missing", "record_states"]
+__all__ = ["ExtractOptions", "Recorder", "States", "extract", "extract_by", "record_missing", "record_states"]
+
+#: Sees to it that portions are recorded: (writer, model, their numbers, told of steps as they are done).
+Recorder = Callable[[Writer, Model, Sequence[int], Advance], object]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +118,23 @@ def extract(
         or a state that is not finite (named by sequence and step).
     """
     options = options or ExtractOptions(overwrite=overwrite, progress=progress)
+
+    def here(writer: Writer, model: Model, portions: Sequence[int], advance: Advance) -> None:
+        record_missing(writer, model.params, portions, threads=options.threads, advance=advance)
+
+    return extract_by(here, model, corpus, path, record=record, options=options)
+
+
+def extract_by(
+    recorder: Recorder,
+    model: Model,
+    corpus: Corpus,
+    path: str | os.PathLike[str],
+    *,
+    record: Record | Sequence[str] | str | None = None,
+    options: ExtractOptions,
+) -> Trace:
+    """As `extract`, with the portions that are missing recorded by `recorder`, here or elsewhere."""
     plan = make_plan(model, corpus, as_record(record, model.spec.cell), compressed=options.compression != "none")
     target = Path(path)
     with locked(target):
@@ -123,7 +143,7 @@ def extract(
                 writer = Writer(plan, target, memory=options.memory // 2, overwrite=options.overwrite)
                 missing = writer.missing()
                 with progress_bar("Recording states", _steps(writer, missing), show=options.progress) as advance:
-                    record_missing(writer, model.params, missing, threads=options.threads, advance=advance)
+                    recorder(writer, model, missing, advance)
                 writer.finish()
             except OSError as error:
                 if isinstance(error, StoreError):

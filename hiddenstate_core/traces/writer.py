@@ -36,7 +36,7 @@ from hiddenstate_core.traces.schema import (
 )
 from hiddenstate_core.traces.shards import ShardLayout
 
-__all__ = ["Progress", "Writer", "progress_of", "sweep"]
+__all__ = ["Progress", "Writer", "marked_files", "partial_of", "progress_of", "sweep"]
 
 _MARKS = ".done"
 _IDENTITY = ".recording"
@@ -230,6 +230,16 @@ def progress_of(target: Path) -> Progress | None:
     marked = sum(1 for mark in (partial / _MARKS).glob("*.json"))
     shards = int(begun["shards"])
     return Progress(str(begun["fingerprint"]), min(shards, marked * int(begun["portion_shards"])), shards)
+
+
+def marked_files(target: Path) -> dict[str, FileChecksum]:
+    """Checksums of the files of an unfinished recording that are marked done, by their path in it."""
+    files: dict[str, FileChecksum] = {}
+    for mark in sorted((partial_of(target) / _MARKS).glob("*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            listed = json.loads(mark.read_text(encoding="utf-8"))["files"]
+            files |= {str(name): FileChecksum.from_json(entry) for name, entry in listed.items()}
+    return files
 
 
 def sweep(store: Path) -> None:

@@ -1,0 +1,82 @@
+"""Packing: every step is run once, in order, in one column, and next to nothing that is run is padding."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hiddenstate_core.kernels.jit import plain
+from hiddenstate_core.kernels.scatter import scatter_rows
+from hiddenstate_core.traces.packing import pack, padding
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 700), min_size=1, max_size=60),
+    widest=st.sampled_from([8, 64, 512]),
+    block=st.sampled_from([1, 4, 32]),
+    fewest=st.sampled_from([1, 8]),
+    backward=st.booleans(),
+)
+def test_every_step_runs_once_and_in_order(
+    lengths: list[int], widest: int, block: int, fewest: int, backward: bool
+) -> None:
+    sizes = np.array(lengths, np.int64)
+    first = np.cumsum(sizes) - sizes
+    seen = []
+    for group in pack(sizes, widest, block, fewest):
+        assert group.length % block == 0
+        assert fewest <= group.columns <= max(widest, fewest)
+        steps = group.steps(first[group.sequences], sizes[group.sequences], backward=backward)
+        assert steps.shape == (group.length, group.columns)
+        begins = np.zeros(steps.shape, bool)
+        begins[group.start, group.column] = True
+        for column in range(group.columns):
+            run = steps[:, column]
+            real = run >= 0
+            # Nothing is run after the padding begins, and the number goes on by one except where a sequence begins.
+            assert not real[np.argmin(real) :].any() or real.all()
+            moved = np.diff(run[real])
+            expected = -1 if backward else 1
+            assert (moved[~begins[1:, column][: len(moved)]] == expected).all()
+            starts = run[begins[:, column]]
+            assert np.isin(starts, first + sizes - 1 if backward else first).all()
+        seen.append(steps[steps >= 0])
+    assert sorted(np.concatenate(seen).tolist()) == list(range(sizes.sum()))
+
+
+def test_reviews_are_run_with_little_padding_in_few_widths() -> None:
+    # Lengths as those of film reviews: log-normal, median 174 words, the longest about 2,500.
+    rng = np.random.default_rng(0)
+    for steps, widest in ((1_000_000, 64), (200_000, 64), (500_000, 256), (130_000, 512)):
+        lengths = np.clip(np.exp(rng.normal(np.log(174), 0.65, 20_000)), 4, 2500).astype(np.int64)
+        lengths = lengths[: np.searchsorted(np.cumsum(lengths), steps)]
+        groups = pack(lengths, widest, 32)
+        real, run = padding(groups, lengths)
+        assert real == lengths.sum()
+        assert (run - real) / run <= 0.05
+        assert len({group.columns for group in groups}) <= 5, "a program is compiled for each width"
+        assert max(g.columns * g.length for g in groups) <= 0.75 * steps, "two threads have work at once"
+
+
+def test_rows_are_scattered_and_what_is_not_finite_is_noticed() -> None:
+    rng = np.random.default_rng(0)
+    for scatter in (scatter_rows, plain(scatter_rows)):
+        for dtype, bits, exponent in (
+            (np.float32, np.uint32, np.uint32(0x7F800000)), (np.float16, np.uint16, np.uint16(0x7C00))
+        ):  # fmt: skip
+            block = rng.normal(size=(6, 5)).astype(dtype)
+            out = np.zeros((10, 5), dtype)
+            rows = np.array([3, -1, 0, 9, -1, 5])
+            assert scatter(block.view(bits), rows, out.view(bits), exponent)
+            expected = np.zeros((10, 5), dtype)
+            expected[rows[rows >= 0]] = block[rows >= 0]
+            np.testing.assert_array_equal(out, expected)
+            for bad in (np.nan, np.inf, -np.inf):
+                block[3, 4] = bad
+                assert not scatter(block.view(bits), rows, out.view(bits), exponent)
+                block[3, 4] = 0
+                block[4, 0] = bad  # goes nowhere
+                assert scatter(block.view(bits), rows, out.view(bits), exponent)
+                block[4, 0] = 0
