@@ -11,7 +11,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "hiddenstate needs Python 3.11 or newer; this is %s. Say which one to use: make PYTHON=python3.12 ..." % sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --group dev --editable ".[viewer,xarray]"
+	$(BIN)/python -m pip install --quiet --group dev --editable ".[viewer,xarray,cluster]"
 	@touch $@
 
 demo: $(STAMP)  ## run the main job on the built-in corpus and serve the viewer

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hiddenstate_core.analysis import confusion_matrix as confusion_matrix
     from hiddenstate_core.analysis import dataset_overview as dataset_overview
     from hiddenstate_core.analysis import prediction_evolution as prediction_evolution
+    from hiddenstate_core.cluster import extract as extract
     from hiddenstate_core.corpora import Corpus as Corpus
     from hiddenstate_core.corpora import Vocabulary as Vocabulary
     from hiddenstate_core.corpora import corpus_from_features as corpus_from_features
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from hiddenstate_core.traces import Record as Record
     from hiddenstate_core.traces import States as States
     from hiddenstate_core.traces import Trace as Trace
-    from hiddenstate_core.traces import extract as extract
     from hiddenstate_core.traces import open_trace as open_trace
     from hiddenstate_core.traces import record_states as record_states
     from hiddenstate_core.traces import verify as verify
@@ -70,7 +70,7 @@ _WHERE = {
     "Record": "hiddenstate_core.traces",
     "States": "hiddenstate_core.traces",
     "Trace": "hiddenstate_core.traces",
-    "extract": "hiddenstate_core.traces",
+    "extract": "hiddenstate_core.cluster",
     "open_trace": "hiddenstate_core.traces",
     "record_states": "hiddenstate_core.traces",
     "verify": "hiddenstate_core.traces",

@@ -26,6 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "projection": {"kernels", "traces", "neighbors", "distances"},
     "analysis": {"kernels", "corpora", "traces", "neighbors", "distances", "projection"},
 }
+ROOMS["cluster"] = {*ROOMS}
 ROOMS["viewing"] = {*ROOMS, "corpora", "models"}
 ROOMS["pipeline"] = {*ROOMS}
 ROOMS["cli"] = {*ROOMS}
@@ -42,6 +43,9 @@ BELONGS = {
     "numba": {"kernels"},
     "pynndescent": {"neighbors"},
     "typer": {"cli"},
+    # Besides, traces/interop.py makes a Dask array, and loads Dask by name, where one is asked for.
+    "dask": {"cluster"},
+    "distributed": {"cluster"},
 }
 #: Files of the projection that may import jax: what runs on an accelerator, itself imported only when one is asked for.
 ACCELERATED = {"accelerator.py", "device_gradients.py"}
@@ -115,6 +119,8 @@ def test_importing_loads_nothing_heavy(package: str) -> None:
         "bokeh",
         "pandas",
         "tokenizers",
+        "dask",
+        "distributed",
     }
     assert not loaded & heavy
 

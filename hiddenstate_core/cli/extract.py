@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
 from hiddenstate_core.cli.common import corpus_names, existing, say
 from hiddenstate_core.errors import InputError
+
+if TYPE_CHECKING:
+    from hiddenstate_core.corpora.corpus import Corpus
+    from hiddenstate_core.models import Model
 
 __all__ = ["command"]
 
@@ -35,18 +40,40 @@ def command(
     memory: Annotated[int, typer.Option(help="MiB for states on their way to the disk.", min=1)] = 768,
     threads: Annotated[int | None, typer.Option(help="Threads; one a core by default.", min=1)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another recording at STORE.")] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Record on a Dask cluster: its scheduler's address, such as tcp://10.0.0.5:8786.")
+    ] = None,
 ) -> None:
     """Record hidden states, cell states, gates and predictions at every step into a Zarr store.
 
-    A recording that was interrupted is finished by the same command.
+    A recording that was interrupted is finished by the same command. The workers of a cluster write into STORE
+    themselves, so it must lie on a file system that all of them share.
     """
-    from hiddenstate_core.corpora.load import load_corpus
+    from hiddenstate_core.cluster import connect, extract
     from hiddenstate_core.models import load_model
-    from hiddenstate_core.traces.extract import ExtractOptions, extract
+    from hiddenstate_core.traces.extract import ExtractOptions
     from hiddenstate_core.traces.record import Record, as_record
 
-    loaded_model = load_model(existing(model, "model"))
-    name = corpus or loaded_model.metadata.get("corpus", {}).get("name")
+    options = ExtractOptions(
+        memory=memory * 2**20, threads=threads, compression="zstd" if compress else "none", overwrite=overwrite
+    )
+    with contextlib.ExitStack() as stack:
+        # First, so that a wrong address is told before anything is loaded.
+        client = None if scheduler is None else stack.enter_context(connect(scheduler))
+        loaded_model = load_model(existing(model, "model"))
+        chosen = _corpus(loaded_model, corpus, split, limit)
+        wanted = None if record == "all" else [name.strip() for name in record.split(",") if name.strip()]
+        kept = as_record(wanted, loaded_model.spec.cell).to_dict()
+        kept |= {"layers": _layers(layers), "dtype": dtype, "every": every, "top": top}
+        trace = extract(loaded_model, chosen, store, record=Record.from_dict(kept), options=options, client=client)
+    say(f"{trace.steps:,} states of {len(trace):,} sequences in {store}")
+
+
+def _corpus(model: Model, corpus: str | None, split: str, limit: int | None) -> Corpus:
+    """What is read: the corpus named, or the one that the model was trained on."""
+    from hiddenstate_core.corpora.load import load_corpus
+
+    name = corpus or model.metadata.get("corpus", {}).get("name")
     if corpus is not None and corpus not in corpus_names:
         raise InputError(f"There is no corpus {corpus!r}; the known ones are {', '.join(corpus_names)}.")
     if name not in corpus_names:
@@ -54,20 +81,11 @@ def command(
             f"The model was trained on {name!r}, which is not a corpus known by name; "
             f"name one with --corpus ({', '.join(corpus_names)}), or call hiddenstate_core.extract."
         )
-    choices: dict[str, Any] = {"topics": loaded_model.classes} if name == "reuters" else {}
+    choices: dict[str, Any] = {"topics": model.classes} if name == "reuters" else {}
     if name == "imdb" and split == "unsup":
         choices["splits"] = ("unsup",)
-    chosen = load_corpus(name, vocabulary=len(loaded_model.vocabulary), **choices).take_split(split)
-    if limit is not None:
-        chosen = chosen.select(np.arange(min(limit, len(chosen))))
-    wanted = None if record == "all" else [name.strip() for name in record.split(",") if name.strip()]
-    kept = as_record(wanted, loaded_model.spec.cell).to_dict()
-    kept |= {"layers": _layers(layers), "dtype": dtype, "every": every, "top": top}
-    options = ExtractOptions(
-        memory=memory * 2**20, threads=threads, compression="zstd" if compress else "none", overwrite=overwrite
-    )
-    trace = extract(loaded_model, chosen, store, record=Record.from_dict(kept), options=options)
-    say(f"{trace.steps:,} states of {len(trace):,} sequences in {store}")
+    chosen = load_corpus(name, vocabulary=len(model.vocabulary), **choices).take_split(split)
+    return chosen if limit is None else chosen.select(np.arange(min(limit, len(chosen))))
 
 
 def _layers(text: str) -> list[int] | None:
