@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import distances, machine, plot, reading, report, runner, stages, tables, whole
+from benchmarks import distances, extraction, machine, plot, reading, report, runner, stages, tables, whole
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.systems import SYSTEMS
 from hiddenstate_core.corpora.archives import cache_folder
@@ -42,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         if options.command == "reading":
             print(reading.section(reading.run(options.store, options.n, options.seed, options.repeats, options.json)))
+            return 0
+        if options.command == "extraction":
+            print(extraction.section(extraction.run(_extraction(options), options.json)))
             return 0
         if options.command == "distances":
             print(distances.section(distances.run(_distances(options), options.json)))
@@ -123,6 +126,17 @@ def _whole(options: argparse.Namespace) -> whole.Plan:
         recall=options.recall,
         sample=options.sample,
         limit=options.limit,
+    )
+
+
+def _extraction(options: argparse.Namespace) -> extraction.Plan:
+    return extraction.Plan(
+        units=tuple(dict.fromkeys(options.units)),
+        steps=options.steps,
+        peers=not options.no_peers,
+        repeats=options.repeats,
+        threads=machine.cores() if options.threads is None else options.threads,
+        folder=options.folder,
     )
 
 
@@ -209,6 +223,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--n", type=int, default=1000, help="sequences read at random (default 1000)")
     add("--seed", type=int, default=0, help="of their choice (default 0)")
     add("--repeats", type=int, default=3, help="how often it is opened and read as a whole (default 3)")
+    add("--json", type=Path, metavar="FILE", help="write every figure here")
+    text = "recording hidden states, beside PyTorch and the raw speed of the disk"
+    command = commands.add_parser("extraction", help=text, description=text)
+    add = command.add_argument
+    add("--units", type=int, nargs="+", default=[20, 100, 256, 1024], help="hidden units (default 20 100 256 1024)")
+    add("--steps", type=int, help="steps run (default: some seconds of work)")
+    add("--no-peers", action="store_true", help="without PyTorch")
+    add("--repeats", type=int, default=3, help="runs of each; the median counts (default 3)")
+    add("--threads", type=int, help="threads and cores of every system (default: all cores)")
+    add("--folder", type=Path, default=Path(), help="where stores are written, then removed (default: here)")
     add("--json", type=Path, metavar="FILE", help="write every figure here")
     text = "histograms of all pairwise distances, beside SciPy and scikit-learn"
     command = commands.add_parser("distances", help=text, description=text)

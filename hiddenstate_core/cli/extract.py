@@ -37,7 +37,7 @@ def command(
     compress: Annotated[
         bool, typer.Option("--compress", help="Compress states with Zstandard (8 %, and slower).")
     ] = False,
-    memory: Annotated[int, typer.Option(help="MiB for states on their way to the disk.", min=1)] = 768,
+    memory: Annotated[int, typer.Option(help="MiB for states on their way to the disk.", min=1)] = 384,
     threads: Annotated[int | None, typer.Option(help="Threads; one a core by default.", min=1)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another recording at STORE.")] = False,
     scheduler: Annotated[

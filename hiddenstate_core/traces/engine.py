@@ -20,6 +20,7 @@ from hiddenstate_core.models.cells import CELLS
 from hiddenstate_core.models.network import Params
 from hiddenstate_core.traces.packing import Group, pack
 from hiddenstate_core.traces.plan import Plan, Portion
+from hiddenstate_core.traces.shardfile import aligned_empty
 from hiddenstate_core.traces.stages import (
     PROBABILITIES,
     Layout,
@@ -96,7 +97,7 @@ class Engine:
         """Arrays for a portion's rows; views of `into` where that has room, so that memory is used again."""
         count = portion.stop - portion.start
         if into is None:
-            return {a.path: np.empty((count, a.width or 1), a.stored) for a in self.plan.arrays}
+            return {a.path: aligned_empty((count, a.width or 1), a.stored) for a in self.plan.arrays}
         return {path: array[:count] for path, array in into.items()}
 
     def run(self, portion: Portion, rows: Rows, advance: Advance | None = None) -> NDArray[np.float32]:

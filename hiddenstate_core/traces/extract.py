@@ -53,7 +53,7 @@ class ExtractOptions:
         A value outside its range.
     """
 
-    memory: int = 768 * 2**20
+    memory: int = 384 * 2**20
     threads: int | None = None
     compression: Literal["none", "zstd"] = "none"
     overwrite: bool = False

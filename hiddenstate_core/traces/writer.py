@@ -6,9 +6,8 @@ import contextlib
 import dataclasses
 import io
 import json
-import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from hiddenstate_core.traces.checksums import (
     NAME,
     FileChecksum,
     checksum_of_file,
-    checksum_of_rows,
     write_checksums,
 )
 from hiddenstate_core.traces.plan import Plan, Portion, portion_shards
@@ -34,12 +32,15 @@ from hiddenstate_core.traces.schema import (
     create_step_array,
     create_strings,
 )
+from hiddenstate_core.traces.shardfile import write_shard
 from hiddenstate_core.traces.shards import ShardLayout
 
 __all__ = ["Progress", "Writer", "marked_files", "partial_of", "progress_of", "sweep"]
 
 _MARKS = ".done"
 _IDENTITY = ".recording"
+#: Rows of a shard of ids.
+_ID_ROWS = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Writer:
             self._begin({**wanted, "portion_shards": self.portion_shards, "shards": plan.shards})
         self._group = zarr.open_group(self.partial, mode="r+", use_consolidated=False)
         self._arrays: dict[str, Any] = {a.path: self._group[a.path] for a in plan.arrays}
-        self._layouts = {a.path: _layout(plan, a) for a in plan.arrays}
+        self._layouts = {a.path: _layout(plan, a, plan.shard) for a in plan.arrays}
 
     @property
     def portions(self) -> int:
@@ -139,7 +140,7 @@ class Writer:
                 start, stop = self._layouts[path].span(shard)
                 name = f"{path}/{self._layouts[path].path(shard)}"
                 here = values[start - portion.start : stop - portion.start]
-                files[name] = _write_shard(self.partial / name, here, self._layouts[path], shard)
+                files[name] = write_shard(self.partial / name, here, self._layouts[path], shard)
         owned = self._owned(portion)
         buffer = io.BytesIO()
         np.save(buffer, final[owned - int(portion.sequences[0])] if len(owned) else final[:0], allow_pickle=False)
@@ -209,7 +210,7 @@ class Writer:
             group = zarr.create_group(self.partial, zarr_format=3, attributes=attributes)
         except OSError as error:
             raise StoreError(f"The store {self.target} cannot be written: {error.strerror or error}.") from error
-        _write_corpus(group, self.plan)
+        _write_corpus(group, self.partial, self.plan)
         for spec in self.plan.arrays:
             create_step_array(group, spec, self.plan.steps, self.plan.shard, compressed=self.plan.compressed)
         (self.partial / _MARKS).mkdir()
@@ -285,34 +286,11 @@ def _require_room(plan: Plan, target: Path) -> None:
             )
 
 
-def _layout(plan: Plan, array: StepArray) -> ShardLayout:
-    return ShardLayout(plan.shard, chunk_rows(plan.steps), array.width, str(array.stored), plan.steps)
+def _layout(plan: Plan, array: StepArray, rows: int) -> ShardLayout:
+    return ShardLayout(rows, chunk_rows(plan.steps), array.width, str(array.stored), plan.steps)
 
 
-def _write_shard(path: Path, rows: NDArray[Any], layout: ShardLayout, shard: int) -> FileChecksum:
-    """Write a shard's file aside, sync it, and move it to its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    rows = np.ascontiguousarray(rows, layout.stored_dtype)
-    tail = layout.tail(shard)
-    try:
-        with temporary.open("wb", buffering=0) as file:
-            _write_all(file.write, memoryview(rows.reshape(-1).view(np.uint8).data))
-            _write_all(file.write, memoryview(tail))
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return checksum_of_rows(rows, tail, layout.chunk_bytes)
-
-
-def _write_all(write: Callable[[Any], int | None], data: memoryview) -> None:
-    while len(data):
-        data = data[write(data) or 0 :]
-
-
-def _write_corpus(group: zarr.Group, plan: Plan) -> None:
+def _write_corpus(group: zarr.Group, folder: Path, plan: Plan) -> None:
     """Everything of a store that is known before the first step is run."""
     corpus = plan.corpus
     for name, values in (("offsets", plan.offsets), ("labels", corpus.labels), ("split", corpus.split)):
@@ -322,16 +300,23 @@ def _write_corpus(group: zarr.Group, plan: Plan) -> None:
     # Only the words that occur: a trace of a hundred reviews need not carry the corpus' whole lexicon.
     kept = plan.kept
     shown = corpus.surface if kept is None else corpus.surface[kept]
-    used, surface = np.unique(shown, return_inverse=True)
+    used = np.flatnonzero(np.bincount(shown, minlength=len(corpus.lexicon)))
+    number = np.zeros(len(corpus.lexicon), np.int32)
+    number[used] = np.arange(len(used), dtype=np.int32)
+    surface = number[shown]
     create_strings(group, "lexicon/words", [corpus.lexicon[i] for i in used.tolist()], "word")
-    columns = {"tokens": corpus.tokens if kept is None else corpus.tokens[kept], "surface": surface.astype(np.int32)}
+    columns = {"tokens": corpus.tokens if kept is None else corpus.tokens[kept], "surface": surface}
     if kept is not None:
         _small(group, "sequences/lengths", corpus.lengths, ("sequence",))
         columns["position"] = (kept - np.repeat(corpus.offsets[:-1], np.diff(plan.offsets))).astype(np.int32)
+    rows = min(_ID_ROWS, -(-plan.steps // chunk_rows(plan.steps)) * chunk_rows(plan.steps))
     for name, ids in columns.items():
-        array = create_step_array(group, StepArray(f"steps/{name}", None, "int32", ""), plan.steps, plan.shard)
-        for start in range(0, plan.steps, plan.shard):
-            array[start : start + plan.shard] = ids[start : start + plan.shard]
+        array = StepArray(f"steps/{name}", None, "int32", "")
+        create_step_array(group, array, plan.steps, rows, compressed=False)
+        layout = _layout(plan, array, rows)
+        for shard in range(layout.shards):
+            start, stop = layout.span(shard)
+            write_shard(folder / array.path / layout.path(shard), ids[start:stop], layout, shard)
 
 
 def _small(group: zarr.Group, path: str, values: NDArray[Any], dimensions: tuple[str, ...]) -> None:
