@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import distances, extraction, machine, plot, reading, report, runner, stages, tables, whole
+from benchmarks import distances, extraction, machine, plot, reading, report, reviews, runner, stages, tables, whole
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.systems import SYSTEMS
 from hiddenstate_core.corpora.archives import cache_folder
@@ -42,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         if options.command == "reading":
             print(reading.section(reading.run(options.store, options.n, options.seed, options.repeats, options.json)))
+            return 0
+        if options.command == "reviews":
+            print(reviews.section(reviews.run(options.model, options.store, options.json)))
             return 0
         if options.command == "extraction":
             print(extraction.section(extraction.run(_extraction(options), options.json)))
@@ -233,6 +236,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--repeats", type=int, default=3, help="runs of each; the median counts (default 3)")
     add("--threads", type=int, help="threads and cores of every system (default: all cores)")
     add("--folder", type=Path, default=Path(), help="where stores are written, then removed (default: here)")
+    add("--json", type=Path, metavar="FILE", help="write every figure here")
+    text = "recording all 100,000 reviews of IMDB at full length: time, memory, disk"
+    command = commands.add_parser("reviews", help=text, description=text)
+    add = command.add_argument
+    add("model", type=Path, help="a checkpoint of `hiddenstate train imdb`")
+    add("store", type=Path, metavar="STORE.zarr", help="where the store is made, some 9.5 GB")
     add("--json", type=Path, metavar="FILE", help="write every figure here")
     text = "histograms of all pairwise distances, beside SciPy and scikit-learn"
     command = commands.add_parser("distances", help=text, description=text)

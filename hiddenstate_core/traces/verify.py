@@ -115,7 +115,7 @@ def verify(path: str | os.PathLike[str], *, advance: Advance | None = None) -> V
     checked = [_check(target, name, expected, advance) for name, expected in listed.items()]
     damage = [found for found in checked if found is not None]
     offsets = _offsets(target, damage)
-    damage = [_placed(target, found, offsets) for found in damage]
+    damage = [_placed(target, found, offsets, listed[found.path].block) for found in damage]
     size = sum(expected.size for expected in listed.values())
     return Verification(target, len(listed), size, (*damage, *_additions(target)))
 
@@ -150,14 +150,14 @@ def _offsets(store: Path, damage: list[Damage]) -> NDArray[np.int64] | None:
         return None
 
 
-def _placed(store: Path, found: Damage, offsets: NDArray[np.int64] | None) -> Damage:
+def _placed(store: Path, found: Damage, offsets: NDArray[np.int64] | None, size: int) -> Damage:
     """The damage with rows and sequences in place of blocks."""
     array, _, rest = found.path.partition("/c/")
     shard = rest.split("/")[0]
     if offsets is None or not shard.isdigit() or not array.startswith(("steps/", "layers/")):
         return dataclasses.replace(found, steps=())
     total = int(offsets[-1])
-    rows, block = _rows(store / array, total)
+    rows, block = _rows(store / array, total, size)
     first, last = int(shard) * rows, min((int(shard) + 1) * rows, total)
     spans = [(first, last)]
     if block:
@@ -179,12 +179,13 @@ def _placed(store: Path, found: Damage, offsets: NDArray[np.int64] | None) -> Da
     return dataclasses.replace(found, steps=tuple(merged), sequences=tuple(sorted(touched)))
 
 
-def _rows(array: Path, total: int) -> tuple[int, int]:
-    """Rows of a shard of an array, and of a block of its checksums; 0 where blocks hold no whole rows."""
+def _rows(array: Path, total: int, size: int) -> tuple[int, int]:
+    """Rows of a shard of an array, and of a block of `size` bytes; 0 where blocks hold no whole rows."""
     try:
         metadata = json.loads((array / "zarr.json").read_text(encoding="utf-8"))
         layout = ShardLayout.of(metadata)
-        return int(metadata["chunk_grid"]["configuration"]["chunk_shape"][0]), layout.chunk if layout else 0
+        rows = int(metadata["chunk_grid"]["configuration"]["chunk_shape"][0])
+        return rows, layout.chunk if layout is not None and layout.chunk_bytes == size else 0
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return total, 0
 
@@ -195,7 +196,8 @@ def _unfinished(target: Path, advance: Advance | None) -> Verification:
     assert progress is not None
     listed = marked_files(target)
     checked = [_check(partial, name, expected, advance) for name, expected in listed.items()]
-    damage = [_placed(partial, found, _offsets(partial, [])) for found in checked if found is not None]
+    found_bad = [found for found in checked if found is not None]
+    damage = [_placed(partial, found, _offsets(partial, []), listed[found.path].block) for found in found_bad]
     size = sum(expected.size for expected in listed.values())
     return Verification(partial, len(listed), size, tuple(damage), (progress.done, progress.shards))
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hiddenstate_core.corpora.corpus import Corpus
 from hiddenstate_core.errors import CorpusError, InputError, StoreError
 from hiddenstate_core.models import Model
-from hiddenstate_core.traces import Record, Trace, extract, plan, schema, target
+from hiddenstate_core.traces import Record, Trace, extract, plan, schema, target, writer
 from hiddenstate_core.traces.extract import ExtractOptions
 from hiddenstate_core.traces.writer import Writer, partial_of, progress_of
 from tests.fakes import make_corpus, make_model
@@ -100,6 +100,7 @@ def small_shards(rows: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "shard_rows", lambda steps, row_bytes: rows)
         patch.setattr(schema, "_CHUNK_ROWS", 8)
+        patch.setattr(writer, "_ID_ROWS", rows)
         yield
 
 
