@@ -47,7 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
             print(reviews.section(reviews.run(options.model, options.store, options.json)))
             return 0
         if options.command == "extraction":
-            print(extraction.section(extraction.run(_extraction(options), options.json)))
+            told = extraction.run(_extraction(options), options.json)
+            print(extraction.section(told))
+            if options.plot is not None:
+                extraction.draw(told, options.plot)
             return 0
         if options.command == "distances":
             print(distances.section(distances.run(_distances(options), options.json)))
@@ -236,6 +239,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--repeats", type=int, default=3, help="runs of each; the median counts (default 3)")
     add("--threads", type=int, help="threads and cores of every system (default: all cores)")
     add("--folder", type=Path, default=Path(), help="where stores are written, then removed (default: here)")
+    add("--plot", type=Path, metavar="FILE", help="draw the figures into a .png or .svg file")
     add("--json", type=Path, metavar="FILE", help="write every figure here")
     text = "recording all 100,000 reviews of IMDB at full length: time, memory, disk"
     command = commands.add_parser("reviews", help=text, description=text)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks import machine
 from benchmarks.process import launch
 
-__all__ = ["KINDS", "Plan", "run", "section"]
+__all__ = ["KINDS", "Plan", "draw", "run", "section"]
 
 Task = dict[str, Any]
 
@@ -158,6 +158,72 @@ def section(told: dict[str, Any]) -> str:
                 f"| {memory['cpu']:.2f}, {raw['cpu']:.2f}, {store['cpu']:.2f} | {row['bytes'] / 1e9:.2f} |"
             )
     return "\n".join(lines)
+
+
+def draw(told: dict[str, Any], target: Path) -> None:
+    """Draw the figures into a .png or .svg file.
+
+    Raises
+    ------
+    InputError
+        Another kind of file.
+    MissingExtraError
+        matplotlib is not installed.
+    """
+    from hiddenstate_core.atomic import atomic_path
+    from hiddenstate_core.errors import InputError, MissingExtraError
+
+    if target.suffix not in (".png", ".svg"):
+        raise InputError(f"The picture must be a .png or .svg file, not {target.name}.")
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("Pictures need matplotlib; pip install 'hiddenstate[bench]' brings it.") from error
+    style = {"font.size": 9, "svg.hashsalt": "hiddenstate", "axes.linewidth": 0.6, "axes.edgecolor": "#6b6b6b"}
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(9.6, 3.1), layout="constrained")
+        panels = figure.subplots(1, 3)
+        for axes, job, title in zip(
+            panels, ("hidden", "everything"), ("Hidden states", "All quantities"), strict=False
+        ):
+            _draw_rates(axes, told["rows"], job, f"{title}, million states / s")
+        _draw_shares(panels[2], told["rows"])
+        panels[0].legend(frameon=False, loc="lower left", fontsize=8)
+        with atomic_path(target) as temporary:
+            metadata = {"Date": None} if target.suffix == ".svg" else {"Software": None}
+            figure.savefig(temporary, format=target.suffix[1:], dpi=144, metadata=metadata)
+
+
+def _draw_rates(axes: Any, rows: list[dict[str, Any]], job: str, title: str) -> None:
+    units = list(dict.fromkeys(row["units"] for row in rows))
+    for shift, (system, colour) in enumerate((("hiddenstate", "#0072b2"), ("torch", "#d55e00"))):
+        for row in (row for row in rows if row["system"] == system):
+            rate = row[job]["steps"] / row[job]["seconds"] / 1e6
+            place = units.index(row["units"]) + (shift - 0.5) * 0.38
+            named = system if row["units"] == units[0] else None
+            axes.bar(place, rate, 0.34, color=colour, label=named)
+            axes.annotate(f"{rate:.2g}", (place, rate), (0, 2), textcoords="offset points", ha="center", fontsize=7)
+    axes.set_yscale("log")
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.set_xticks(range(len(units)), [str(n) for n in units])
+    axes.set_xlabel("hidden units")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(y=0.15)
+
+
+def _draw_shares(axes: Any, rows: list[dict[str, Any]]) -> None:
+    """Speed into a store as a share of the slower of recording in memory and writing the bytes."""
+    ours = [row for row in rows if row["system"] == "hiddenstate"]
+    for place, row in enumerate(ours):
+        share = max(row["memory"]["seconds"], row["raw"]["seconds"]) / row["store"]["seconds"]
+        axes.bar(place, 100 * share, 0.5, color="#0072b2")
+        axes.annotate(f"{share:.0%}", (place, 100 * share), (0, 2), textcoords="offset points", ha="center", fontsize=7)
+    axes.set_title("Into a store, % of the slower limit", fontsize=9, loc="left")
+    axes.set_xticks(range(len(ours)), [str(row["units"]) for row in ours])
+    axes.set_xlabel("hidden units")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_ylim(0, 112)
 
 
 def _rate(row: dict[str, Any]) -> str:

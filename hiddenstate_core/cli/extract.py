@@ -81,7 +81,7 @@ def _corpus(model: Model, corpus: str | None, split: str, limit: int | None) -> 
             f"The model was trained on {name!r}, which is not a corpus known by name; "
             f"name one with --corpus ({', '.join(corpus_names)}), or call hiddenstate_core.extract."
         )
-    choices: dict[str, Any] = {"topics": model.classes} if name == "reuters" else {}
+    choices: dict[str, Any] = {"topics": model.classes} if name == "reuters" and model.classes else {}
     if name == "imdb" and split == "unsup":
         choices["splits"] = ("unsup",)
     chosen = load_corpus(name, vocabulary=len(model.vocabulary), **choices).take_split(split)
