@@ -38,8 +38,8 @@ Rows = dict[str, NDArray[Any]]
 #: Told of steps that were run.
 Advance = Callable[[float], None]
 
-#: Bytes that a block of steps of a group may take in a lane: about what stays in a core's cache.
-_BLOCK_BYTES = 4 * 2**20
+#: Bytes that a block of steps of a group may take in a lane: about what stays in the cores' caches.
+_BLOCK_BYTES = 16 * 2**20
 #: Numbers in a block of a language model's readout.
 _READOUT = 2**23
 _EXPONENT = {"float32": np.uint32(0x7F800000), "float16": np.uint16(0x7C00), "bfloat16": np.uint16(0x7F80)}
