@@ -171,12 +171,21 @@ class Additions:
         return array
 
 
+def _unfinished(path: Path) -> str:
+    """What to add where a store is missing because its recording was not finished."""
+    if not path.with_name(path.name + ".partial").exists():
+        return ""
+    from hiddenstate_core.traces.writer import progress_of
+
+    progress = progress_of(path)
+    done = "" if progress is None else f" ({progress.done:,} of {progress.shards:,} shards are done)"
+    return f" Its recording was not finished{done}: run the same `hiddenstate extract` again."
+
+
 def open_group(path: Path) -> zarr.Group:
     """Open a group of a store, or say what is wrong with the path."""
     if not path.exists():
-        partial = path.with_name(path.name + ".partial")
-        hint = " Its recording was not finished: run the same `hiddenstate extract` again." if partial.exists() else ""
-        raise StoreNotFoundError(f"There is no trace store at {path}.{hint}")
+        raise StoreNotFoundError(f"There is no trace store at {path}.{_unfinished(path)}")
     if not path.is_dir():
         raise StoreError(f"{path} is a file; a trace store is a folder, made by `hiddenstate extract`.")
     if (path / "model.json").is_file():

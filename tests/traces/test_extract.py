@@ -247,6 +247,8 @@ def test_a_recording_half_done_is_not_thrown_away_for_another(tmp_path: Path) ->
     found = progress_of(path)
     assert found is not None
     assert (found.done, found.shards) == (2, -(-len(corpus.tokens) // 64))
+    with pytest.raises(FileNotFoundError, match=rf"not finished \(2 of {found.shards} shards are done\): run the same"):
+        Trace(path)
     begun = (partial_of(path) / ".recording").read_bytes()
     with pytest.raises(StoreError, match=r"half done \(fingerprint [0-9a-f]{12}, this one is [0-9a-f]{12}\)"):
         extract(other, corpus, path, progress=False)
