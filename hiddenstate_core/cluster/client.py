@@ -218,8 +218,8 @@ class _Run:
         try:
             room = self._room()
             while self.waiting or self.running:
-                while self.waiting and len(self.running) < room:
-                    self._submit(self.waiting.popleft())
+                while self.waiting and len(self.running) < room and self._submit(self.waiting[0]):
+                    self.waiting.popleft()
                 try:
                     self._take(self.ended.get(timeout=1.0))
                 except queue.Empty:
@@ -247,22 +247,23 @@ class _Run:
                 f"The cluster has had no worker for {PATIENCE:.0f} seconds; what was done is kept. Start workers with: "
                 f"dask worker {self.client.scheduler.address}"
             )
-        return 2 * max(1, threads)
+        return 2 * threads
 
-    def _submit(self, number: int) -> None:
+    def _submit(self, number: int) -> bool:
+        """Hand a task out; False where there is no worker just now."""
         try:
             if self.sent is None or self.sent.status == "cancelled":
-                (self.sent,) = self.client.scatter([self.held], broadcast=True, hash=False)
+                (self.sent,) = self.client.scatter([self.held], broadcast=True, hash=False, timeout=10)
             # A key of its own for every try: the scheduler remembers those whose data were lost.
             key = f"{self.function.__name__.strip('_')}-{self.token}-{number}-{self.tries[number]}"
             future = self.client.submit(self.function, self.sent, self.tasks[number], key=key, pure=False)
         except TimeoutError:  # no worker to send to: `_room` says so when it has lasted
-            self.waiting.appendleft(number)
-            return
+            return False
         except (OSError, RuntimeError) as error:
             raise self._scheduler_lost() from error
         self.running[future.key] = number, future
         future.add_done_callback(self.ended.put)
+        return True
 
     def _take(self, future: Any) -> None:
         number, _ = self.running.pop(future.key)

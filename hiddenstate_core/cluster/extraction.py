@@ -151,7 +151,7 @@ class _Recording:
     def __init__(self, job: _Job) -> None:
         plan, model = read_job(job.folder, here())
         begun = progress_of(job.target)
-        if begun is None or begun.fingerprint != plan.attributes["fingerprint"]:
+        if begun is None or (begun.fingerprint, begun.shards) != (plan.attributes["fingerprint"], plan.shards):
             raise StoreError(f"The {here()} does not see the recording begun at {job.target}; run the same again.")
         self.writer = Writer(plan, job.target, memory=1)  # portions stay what they were when it was begun
         self.engine = Engine(plan, model.params, threads=job.threads or worker_threads())
