@@ -128,7 +128,7 @@ class Engine:
         base, end = int(first[0]), int(first[-1] + lengths[-1])
         width = spec.hidden[-1] * len(self.plan.directions)
         # Rows of the layers below and of the top are kept only where something reads them again.
-        again = len(self._stages) > 1 or (spec.task == "language_model" and self.plan.record.probabilities)
+        again = self.plan.reads_again
         below = (
             [np.empty((end - base, u * len(self.plan.directions)), np.float32) for u in spec.hidden] if again else []
         )

@@ -120,10 +120,26 @@ class Plan:
         """Bytes of a row of all computed arrays together."""
         return sum(array.row_bytes for array in self.arrays)
 
+    @property
+    def reads_again(self) -> bool:
+        """Whether hidden states of whole portions are kept until something reads them again.
+
+        That is a layer above which reads both directions, or a readout that needs both or goes over the vocabulary.
+        """
+        language = self.spec.task == "language_model" and self.record.probabilities
+        return self.spec.direction == "both" or language
+
+    @property
+    def step_bytes(self) -> int:
+        """Bytes that a step takes while it is run, besides its row: where it goes, and what is read again."""
+        again = sum(self.spec.hidden) * len(self.directions) * 4 if self.reads_again else 0
+        return 32 + again
+
     @functools.cached_property
     def shard(self) -> int:
         """Rows of a shard."""
-        return shard_rows(self.steps, max(array.row_bytes for array in self.arrays))
+        # Where few steps are kept, a shard's rows stand for many steps that are run.
+        return shard_rows(self.steps, self.record.every * max(array.row_bytes for array in self.arrays))
 
     @property
     def shards(self) -> int:
@@ -145,8 +161,8 @@ class Plan:
 
 
 def portion_shards(plan: Plan, memory: int) -> int:
-    """Shards of a portion whose rows take about `memory` bytes; at least one."""
-    return max(1, memory // max(1, plan.shard * plan.row_bytes))
+    """Shards of a portion that takes about `memory` bytes while it is run; at least one."""
+    return max(1, memory // (plan.shard * (plan.row_bytes + plan.record.every * plan.step_bytes)))
 
 
 def make_plan(model: Model, corpus: Corpus, record: Record, *, compressed: bool = False) -> Plan:

@@ -18,7 +18,7 @@ from hiddenstate_core.models.cells import CELLS
 from hiddenstate_core.models.network import parameter_shapes, record_sequence
 from hiddenstate_core.traces import Record, extract, record_states
 from hiddenstate_core.traces.engine import Engine
-from hiddenstate_core.traces.plan import make_plan
+from hiddenstate_core.traces.plan import make_plan, portion_shards
 from hiddenstate_core.traces.record import CELL_GATES, CELL_STATES, as_record
 from hiddenstate_core.traces.stages import compilations
 from tests.fakes import make_corpus
@@ -209,3 +209,17 @@ def test_a_sequence_longer_than_a_portion(monkeypatch: pytest.MonkeyPatch) -> No
     joined = np.concatenate([r["layers/0/forward/hidden"] for r in rows])
     np.testing.assert_allclose(joined, whole.arrays["layers/0/forward/hidden"], atol=1e-6)
     np.testing.assert_allclose(finals[-1], whole.final, atol=1e-6)
+
+
+def test_a_portion_fits_in_memory_where_few_of_its_steps_are_kept() -> None:
+    corpus = make_corpus(10)
+    for spec, record in (
+        ({"direction": "both"}, Record(every=50)),
+        ({"hidden": (40,)}, Record(hidden=False)),
+        ({"task": "language_model"}, Record(every=10)),
+    ):
+        plan = make_plan(model_for(corpus, **spec), corpus, record)
+        shards = portion_shards(plan, 10**9)
+        steps = shards * plan.shard * record.every
+        kept = 4 * sum(plan.spec.hidden) if plan.reads_again else 0
+        assert steps * (24 + kept) <= 10**9 + plan.shard * record.every * (32 + 2 * kept)
