@@ -413,7 +413,7 @@ def test_what_nobody_thought_of_is_one_sentence(client: Client, tmp_path: Path) 
         run_tasks(client, _fail, _Folder(tmp_path), [0], lambda number, result: None)
 
 
-def test_a_cluster_without_workers_and_a_lost_scheduler_are_named(
+def test_a_cluster_without_workers_and_a_closed_client_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clients, "PATIENCE", 0.5)

@@ -208,11 +208,14 @@ class _Run:
         self.client, self.function, self.held, self.tasks, self.arrived = client, function, held, tasks, arrived
         self.token = secrets.token_hex(4)
         self.waiting = collections.deque(range(len(tasks)))
-        self.running: dict[Any, tuple[int, Any]] = {}
+        #: By key: a task's number, its future, and what was sent for it.
+        self.running: dict[Any, tuple[int, Any, Any]] = {}
         self.tries = [0] * len(tasks)
         self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.sent: Any = None
         self.seen = time.monotonic()
+        #: Whether nobody is left who could finish a task.
+        self.gone = False
 
     def until_done(self, stop: Callable[[], None]) -> None:
         try:
@@ -224,15 +227,16 @@ class _Run:
                     self._take(self.ended.get(timeout=1.0))
                 except queue.Empty:
                     room = self._room()
-        except BaseException as error:
+        except BaseException:
             stop()
             with contextlib.suppress(KeyboardInterrupt):  # asked a second time: leave at once
-                if not isinstance(error, ClusterError):
+                if not self.gone:
                     self._part()
             raise
         finally:
-            with contextlib.suppress(Exception):
-                self.client.cancel([future for _, future in self.running.values()])
+            if self.running:
+                with contextlib.suppress(Exception):
+                    self.client.cancel([future for _, future, _ in self.running.values()])
 
     def _room(self) -> int:
         """How many tasks may be on their way: two a thread, so that none waits for the next one to be sent."""
@@ -243,6 +247,7 @@ class _Run:
         if threads:
             self.seen = time.monotonic()
         elif time.monotonic() - self.seen > PATIENCE:
+            self.gone = True
             raise ClusterError(
                 f"The cluster has had no worker for {PATIENCE:.0f} seconds; what was done is kept. Start workers with: "
                 f"dask worker {self.client.scheduler.address}"
@@ -261,12 +266,12 @@ class _Run:
             return False
         except (OSError, RuntimeError) as error:
             raise self._scheduler_lost() from error
-        self.running[future.key] = number, future
+        self.running[future.key] = number, future, self.sent
         future.add_done_callback(self.ended.put)
         return True
 
     def _take(self, future: Any) -> None:
-        number, _ = self.running.pop(future.key)
+        number, _, sent = self.running.pop(future.key)
         try:
             result = future.result()
         except HiddenStateError:
@@ -277,7 +282,8 @@ class _Run:
             self.tries[number] += 1
             if self.tries[number] > _TRIES:
                 raise self._killed() from error
-            self.sent = None
+            if self.sent is sent:  # lost with the workers that held it
+                self.sent = None
             self.waiting.appendleft(number)
             return
         except library().KilledWorker as error:
@@ -300,6 +306,7 @@ class _Run:
             self.running.pop(future.key, None)
 
     def _scheduler_lost(self) -> ClusterError:
+        self.gone = True
         return ClusterError(
             "The connection to the scheduler was lost; what was done is kept. Start a cluster and run the same again."
         )

@@ -65,7 +65,7 @@ def extract(
     record : Record or sequence of str, optional
         What is kept; names are ``"hidden"``, ``"cell"``, ``"gates"``, or single gates. Everything by default.
     options : ExtractOptions, optional
-        Memory (of every worker process), threads (by default a worker's own number), compression, and the two below
+        Memory (of every worker process), threads (a worker's own number by default), compression, and the two below
         together.
     overwrite : bool
         Whether another recording at `path` is replaced. The same recording is never made twice.
