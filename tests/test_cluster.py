@@ -91,7 +91,6 @@ def client(order: Path) -> Iterator[Client]:
     ):
         found.register_plugin(SmallShards(order))
         yield found
-        found.wait_for_workers(2)
         pids = found.run(os.getpid).values()
     until = time.monotonic() + 20
     while any(alive(pid) for pid in pids) and time.monotonic() < until:
@@ -170,13 +169,13 @@ def test_a_worker_that_is_killed_while_it_writes_loses_nothing(client: Client, o
     corpus = make_corpus(80)
     model = model_for(corpus, hidden=(6,))
     alone = extract_here(model, corpus, tmp_path / "alone.zarr", options=OPTIONS)
-    client.wait_for_workers(2)
+    client.wait_for_workers(2, timeout=60)
     before = set(client.run(os.getpid).values())
     order.touch()
     shared = hs.extract(model, corpus, tmp_path / "shared.zarr", options=OPTIONS, client=client)
     assert not order.exists()
     assert tree(shared.path) == tree(alone.path)
-    client.wait_for_workers(2)
+    client.wait_for_workers(2, timeout=60)
     assert len(before & set(client.run(os.getpid).values())) == 1, "one worker was killed"
 
 
@@ -233,7 +232,7 @@ def limit_files(size: int) -> None:
 def test_a_full_disk_is_one_sentence_and_the_rest_is_done_later(client: Client, tmp_path: Path) -> None:
     corpus = make_corpus(40)
     model, target = model_for(corpus, hidden=(6,)), tmp_path / "shared.zarr"
-    client.wait_for_workers(2)
+    client.wait_for_workers(2, timeout=60)
     client.run(limit_files, 1000)
     try:
         with pytest.raises(StoreError, match=r"File too large \(on worker tcp://.* is kept; run the same again"):
@@ -385,11 +384,13 @@ def _die_once(job: _Folder, task: int) -> int:
     with contextlib.suppress(FileExistsError):
         os.close(os.open(job.folder / str(task), os.O_CREAT | os.O_EXCL))
         if task < 2:
+            time.sleep(0.5)  # as in `_die`
             die()
     return int(job.values[task])
 
 
 def _die(job: _Folder, task: int) -> None:
+    time.sleep(0.5)  # until the nanny knows that the worker has started: one that dies before is not replaced
     die()
 
 
