@@ -6,12 +6,16 @@ import contextlib
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from hiddenstate_core.errors import OutputError
 
 __all__ = ["atomic_directory", "atomic_path", "write_text"]
+
+
+_mask_lock = threading.Lock()
 
 
 def _fsync(path: Path) -> None:
@@ -87,8 +91,9 @@ def _prepared(target: str | os.PathLike[str]) -> Path:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _mask_lock:  # reading it means setting it, for every thread
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
 
 

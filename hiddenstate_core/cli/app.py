@@ -14,6 +14,7 @@ from hiddenstate_core.errors import HiddenStateError
 
 __all__ = ["app", "main"]
 
+_INTERRUPTED = 130
 _COMMANDS = ("demo", "data", "train", "extract", "project", "view", "report", "info", "verify")
 
 app = typer.Typer(
@@ -63,8 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     except TyperException as error:
         return fail(f"{error.format_message().rstrip('.')}. {_hint(error)}")
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("\nStopped; what was finished is kept, and the same command goes on from there.\n")
-        return 130
+        code = _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (`hiddenstate info ... | head`): not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -77,6 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         fail(f"{type(error).__name__}: {error}. This is a defect; HIDDENSTATE_TRACEBACK=1 shows where it happened.")
         return 1
+    if code == _INTERRUPTED:  # typer may have caught Ctrl-C itself
+        sys.stderr.write("\nStopped; what was finished is kept, and the same command goes on from there.\n")
     return code if isinstance(code, int) else 0
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hiddenstate_core.corpora.corpus import Corpus
+from hiddenstate_core.corpora.corpus import UNLABELLED, Corpus
 from hiddenstate_core.errors import CorpusError
 from hiddenstate_core.models.model import Model
 from hiddenstate_core.models.spec import ModelSpec
@@ -183,6 +183,9 @@ def make_plan(model: Model, corpus: Corpus, record: Record, *, compressed: bool 
             f"{', '.join(model.classes)}; use the corpus that the model was trained on, or one with the same classes."
         )
     encoded = model.encode(corpus)
+    if spec.task == "language_model" and encoded.classes:
+        # A store names the classes that its probabilities are of; a language model's are of words.
+        encoded = dataclasses.replace(encoded, classes=(), labels=np.full(len(encoded), UNLABELLED, np.int32))
     if not len(encoded.tokens):
         raise CorpusError("The corpus has nothing to read: none of its sequences has a step.")
     outputs = len(model.classes) if spec.task == "classification" else len(model.vocabulary)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def write_shard(path: Path, rows: NDArray[Any], layout: ShardLayout, shard: int)
         The disk is full or cannot be written; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    # Another process, which took this one for dead, may be writing the same shard.
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     rows = np.ascontiguousarray(rows, layout.stored_dtype)
     data, tail = memoryview(rows.reshape(-1).view(np.uint8).data), layout.tail(shard)
     try:

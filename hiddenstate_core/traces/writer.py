@@ -157,6 +157,8 @@ class Writer:
         for number in range(self.portions):
             listed = json.loads(self._mark(number).read_text(encoding="utf-8"))["files"]
             files |= {name: FileChecksum.from_json(entry) for name, entry in listed.items()}
+        for left in self.partial.rglob(".*.tmp"):
+            left.unlink(missing_ok=True)  # of a writer that was killed
         for path in sorted(self.partial.rglob("*")):
             name = path.relative_to(self.partial).as_posix()
             if path.is_file() and name not in files and not name.startswith((_MARKS, _IDENTITY)) and name != NAME:

@@ -105,6 +105,13 @@ def test_a_language_model_keeps_the_likeliest_words_and_the_one_that_came() -> N
             assert np.isnan(found["steps/target_probability"][-1, 0])
 
 
+def test_a_language_model_reads_a_corpus_that_has_classes(tmp_path: Path) -> None:
+    corpus = make_corpus(10, classes=3)
+    trace = extract(model_for(corpus, task="language_model"), corpus, tmp_path / "t.zarr", progress=False)
+    assert trace.classes == ()
+    assert (trace.labels == -1).all()
+
+
 @pytest.mark.parametrize("direction", ["forward", "both"])
 @pytest.mark.parametrize("every", [2, 5, 100])
 def test_every_nth_step_and_the_last(tmp_path: Path, every: int, direction: str) -> None:
