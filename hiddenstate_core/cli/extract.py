@@ -34,12 +34,15 @@ def command(
     dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16: how states are stored.")] = "float32",
     every: Annotated[int, typer.Option(help="Keep every n-th step, and each sequence's last.", min=1)] = 1,
     top: Annotated[int, typer.Option(help="Next words kept of a language model.", min=1)] = 10,
+    probabilities: Annotated[bool, typer.Option(help="Whether the readout is applied at every step.")] = True,
     compress: Annotated[
         bool, typer.Option("--compress", help="Compress states with Zstandard (8 %, and slower).")
     ] = False,
     memory: Annotated[int, typer.Option(help="MiB for states on their way to the disk.", min=1)] = 384,
     threads: Annotated[int | None, typer.Option(help="Threads; one a core by default.", min=1)] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another recording at STORE.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another recording at STORE, or a damaged one.")
+    ] = False,
     scheduler: Annotated[
         str | None, typer.Option(help="Record on a Dask cluster: its scheduler's address, such as tcp://10.0.0.5:8786.")
     ] = None,
@@ -64,7 +67,7 @@ def command(
         chosen = _corpus(loaded_model, corpus, split, limit)
         wanted = None if record == "all" else [name.strip() for name in record.split(",") if name.strip()]
         kept = as_record(wanted, loaded_model.spec.cell).to_dict()
-        kept |= {"layers": _layers(layers), "dtype": dtype, "every": every, "top": top}
+        kept |= {"layers": _layers(layers), "dtype": dtype, "every": every, "top": top, "probabilities": probabilities}
         trace = extract(loaded_model, chosen, store, record=Record.from_dict(kept), options=options, client=client)
     say(f"{trace.steps:,} states of {len(trace):,} sequences in {store}")
 

@@ -35,11 +35,14 @@ def command(
         done, shards = found.unfinished
         what = f"{done:,} of {shards:,} shards are done"
         say(f"The recording is not finished: {what}; run the same `hiddenstate extract` again.")
-    if not found.damage:
+    if not found.damage and found.files:
         what = (
             "files are as they were written" if found.checksums else "arrays can be read (the store has no checksums)"
         )
         say(f"{found.files:,} {what}, {found.size / 1e9:.2f} GB")
+    if found.damage:
+        how = "" if found.unfinished else " --overwrite"
+        say(f"Copy the store again, or record what is damaged again: the same `hiddenstate extract`{how}.")
     if not found.intact:
         raise typer.Exit(1)
 

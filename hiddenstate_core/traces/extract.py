@@ -60,12 +60,18 @@ class ExtractOptions:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        if self.memory < 1:
-            raise InputError(f"ExtractOptions.memory must be at least one byte, not {self.memory}.")
-        if self.threads is not None and self.threads < 1:
-            raise InputError(f"ExtractOptions.threads must be at least 1, or None for one a core, not {self.threads}.")
+        if not _is_count(self.memory):
+            raise InputError(f"ExtractOptions.memory must be a number of bytes, at least one, not {self.memory!r}.")
+        if self.threads is not None and not _is_count(self.threads):
+            raise InputError(
+                f"ExtractOptions.threads must be at least 1, or None for one a core, not {self.threads!r}."
+            )
         if self.compression not in ("none", "zstd"):
             raise InputError(f"ExtractOptions.compression must be 'none' or 'zstd', not {self.compression!r}.")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def extract(
@@ -99,7 +105,8 @@ def extract(
     options : ExtractOptions, optional
         Memory, threads, compression, and the two below together.
     overwrite : bool
-        Whether another recording at `path` is replaced. The same recording is never made twice.
+        Whether another recording at `path` is replaced. The same recording is not made twice, unless `overwrite` is
+        given and it is damaged (see `verify`).
     progress : bool
         Whether a progress bar is shown.
 

@@ -66,6 +66,9 @@ class Record(Options):
     every: int = 1
 
     def __post_init__(self) -> None:
+        for name in ("hidden", "cell", "probabilities"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"Record.{name} must be True or False, not {getattr(self, name)!r}.")
         if not isinstance(self.gates, tuple):
             raise InputError(f"Record.gates must be a tuple of names, such as ('forget',), not {self.gates!r}.")
         if self.dtype not in _DTYPES:
@@ -130,6 +133,8 @@ def as_record(wanted: Record | Sequence[str] | str | None, cell: str) -> Record:
         return wanted
     if wanted is None:
         return Record(cell="cell" in CELL_STATES[cell], gates=CELL_GATES[cell])
+    if not isinstance(wanted, (str, Sequence)) or not all(isinstance(name, str) for name in wanted):
+        raise InputError(f"What to record is a Record or names such as 'hidden', not {wanted!r}.")
     names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
     if not names:
         raise InputError(f"Nothing to record was named; choose some of {_listed(cell)}.")

@@ -24,9 +24,16 @@ def locked(target: Path) -> Iterator[None]:
 
     Raises
     ------
+    InputError
+        A path without a name, or one inside another store.
     StoreError
         Another process is writing this store.
     """
+    if not target.name or target.name == "..":
+        raise InputError(f"A store needs a name of its own, such as trace.zarr; {str(target)!r} has none.")
+    for folder in target.absolute().parents:
+        if (folder / "zarr.json").is_file():
+            raise InputError(f"{target} would lie inside the Zarr store {folder}; choose another path.")
     try:
         import fcntl
     except ImportError:  # no such locks on this system
@@ -65,6 +72,8 @@ def locked(target: Path) -> Iterator[None]:
 def check_target(target: Path, fingerprint: str, *, overwrite: bool) -> bool:
     """Whether `target` already is this very recording; refuse to replace anything that is not a trace store.
 
+    With `overwrite`, a recording that is damaged does not count: it is made again.
+
     Raises
     ------
     StoreError
@@ -87,11 +96,21 @@ def check_target(target: Path, fingerprint: str, *, overwrite: bool) -> bool:
         raise InputError(f"{target} exists and is not a trace store; choose another path.")
     if attributes.get("fingerprint") == fingerprint and attributes.get("schema") == SCHEMA:
         sweep(target)
-        return True
+        return not overwrite or _is_whole(target)
     if not overwrite:
         raise StoreError(
             f"{target} holds another recording (fingerprint {str(attributes.get('fingerprint'))[:12]}, this one is "
             f"{fingerprint[:12]}): its model, vocabulary, corpus or "
-            "options differ. Overwrite it, or choose another path."
+            "options differ. Pass overwrite (--overwrite) to replace it, or choose another path."
         )
     return False
+
+
+def _is_whole(target: Path) -> bool:
+    """Whether the recording in a store is as it was written; what was added later does not count."""
+    from hiddenstate_core.traces.verify import verify
+
+    try:
+        return not any(not found.path.startswith(("projections/", "analysis/")) for found in verify(target).damage)
+    except StoreError:
+        return False

@@ -111,7 +111,7 @@ class Writer:
         return self.plan.portion(number, self.portion_shards)
 
     def missing(self) -> list[int]:
-        """Numbers of the portions that are not on disk yet."""
+        """Numbers of the portions that are not on disk yet, or not as they were written; O(bytes on disk)."""
         return [k for k in range(self.portions) if not self._is_done(k)]
 
     def write(self, portion: Portion, rows: Mapping[str, NDArray[Any]], final: NDArray[np.float32]) -> None:
@@ -143,7 +143,8 @@ class Writer:
                 files[name] = write_shard(self.partial / name, here, self._layouts[path], shard)
         owned = self._owned(portion)
         buffer = io.BytesIO()
-        np.save(buffer, final[owned - int(portion.sequences[0])] if len(owned) else final[:0], allow_pickle=False)
+        # Empty sequences have no row in `final`, so a sequence's place is looked up, not counted.
+        np.save(buffer, final[np.searchsorted(portion.sequences, owned)], allow_pickle=False)
         with atomic_path(self._mark(portion.number, ".npy")) as temporary:
             temporary.write_bytes(buffer.getvalue())
         mark = {"files": {name: found.to_json() for name, found in files.items()}}
@@ -182,12 +183,15 @@ class Writer:
         return self.partial / _MARKS / f"{number}{suffix}"
 
     def _is_done(self, number: int) -> bool:
-        """Whether a portion is marked, and its files are there at their full size."""
+        """Whether a portion is marked, and its files are as they were written."""
         try:
             listed = json.loads(self._mark(number).read_text(encoding="utf-8"))["files"]
-            sizes = {name: FileChecksum.from_json(entry).size for name, entry in listed.items()}
-            return self._mark(number, ".npy").is_file() and all(
-                (self.partial / name).stat().st_size == size for name, size in sizes.items()
+            expected = {self.partial / name: FileChecksum.from_json(entry) for name, entry in listed.items()}
+            # Sizes first: they tell most at no cost.
+            return (
+                self._mark(number, ".npy").is_file()
+                and all(path.stat().st_size == entry.size for path, entry in expected.items())
+                and all(checksum_of_file(path, entry.block) == entry for path, entry in expected.items())
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False

@@ -151,7 +151,7 @@ def test_a_handful_of_programs_serves_a_corpus_and_a_second_run_compiles_nothing
     model = model_for(corpus, hidden=(16,))
     durations: list[str] = []
 
-    def heard(event: str, seconds: float, **_: Any) -> None:
+    def heard(event: str, duration_secs: float, **kwargs: str | int) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
             durations.append(event)
 
@@ -193,7 +193,7 @@ def test_the_record_names_what_a_cell_has() -> None:
         {"hidden": False, "probabilities": False},
     ):
         with pytest.raises(InputError):
-            Record(**wrong)  # type: ignore[arg-type]
+            Record(**wrong)
     found = Record(gates=("output", "input"), layers=(-1, 0, 1)).resolve("lstm", 2)
     assert found.gates == ("input", "output")
     assert found.layers == (0, 1)

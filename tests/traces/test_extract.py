@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 import multiprocessing
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 from hiddenstate_core.corpora.corpus import Corpus
 from hiddenstate_core.errors import CorpusError, InputError, StoreError
 from hiddenstate_core.models import Model
-from hiddenstate_core.traces import Record, Trace, extract, plan, schema, target, writer
+from hiddenstate_core.traces import Record, Trace, extract, plan, schema, target, verify, writer
 from hiddenstate_core.traces.extract import ExtractOptions
 from hiddenstate_core.traces.writer import Writer, partial_of, progress_of
 from tests.fakes import make_corpus, make_model
@@ -122,6 +123,81 @@ def test_the_same_recording_is_not_made_twice_and_another_is_refused(tmp_path: P
     assert [p.name for p in tmp_path.iterdir()] == ["t.zarr"]
 
 
+@pytest.mark.parametrize("lengths", [(5, 0, 5), (5, 0, 0, 5), (0, 1, 5, 300, 0, 3, 0), (41,) * 3 + (0,) + (41,) * 30])
+def test_empty_sequences_anywhere(tmp_path: Path, lengths: tuple[int, ...]) -> None:
+    whole = make_corpus(40, longest=330)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    corpus = dataclasses.replace(
+        whole.select(list(range(len(lengths)))),
+        tokens=whole.tokens[: offsets[-1]],
+        surface=whole.surface[: offsets[-1]],
+        offsets=offsets,
+    )
+    model = make_model(corpus)
+    with small_shards(64):
+        options = ExtractOptions(memory=1, progress=False)
+        trace = extract(model, corpus, tmp_path / "t.zarr", record="hidden", options=options)
+    np.testing.assert_allclose(trace.final_probabilities, model.predict(corpus), atol=2e-6)
+
+
+def test_a_damaged_recording_is_made_again_on_request(tmp_path: Path) -> None:
+    corpus = make_corpus(10)
+    model = make_model(corpus)
+    path = tmp_path / "t.zarr"
+    extract(model, corpus, path, progress=False)
+    shard = path / "layers/0/forward/hidden/c/0/0"
+    before = shard.read_bytes()
+    shard.write_bytes(b"\x7f" + before[1:])
+    assert not verify(path).intact
+    extract(model, corpus, path, progress=False)
+    assert not verify(path).intact
+    extract(model, corpus, path, overwrite=True, progress=False)
+    assert verify(path).intact
+    assert shard.read_bytes() == before
+
+
+def test_a_shard_that_was_damaged_meanwhile_is_done_again(tmp_path: Path) -> None:
+    corpus = make_corpus(20)
+    model = make_model(corpus)
+    path, options = tmp_path / "t.zarr", ExtractOptions(memory=1, progress=False)
+    with small_shards(64), pytest.MonkeyPatch.context() as patch:
+        write = Writer.write
+
+        def stop(self: Writer, portion: Any, *rest: Any) -> None:
+            if portion.number == 4:
+                raise KeyboardInterrupt
+            write(self, portion, *rest)
+
+        patch.setattr(Writer, "write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            extract(model, corpus, path, options=options)
+        shard = partial_of(path) / "layers/0/forward/hidden/c/1/0"
+        shard.write_bytes(b"\x7f" + shard.read_bytes()[1:])
+        patch.setattr(Writer, "write", write)
+        extract(model, corpus, path, options=options)
+        whole = extract(model, corpus, tmp_path / "u.zarr", options=options)
+    assert verify(path).intact
+    np.testing.assert_array_equal(Trace(path).hidden()[:], whole.hidden()[:])
+
+
+def test_odd_paths_and_options_are_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = make_corpus(5)
+    model = make_model(corpus)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="needs a name of its own"):
+        extract(model, corpus, ".", progress=False)
+    extract(model, corpus, "t.zarr", progress=False)
+    with pytest.raises(InputError, match="would lie inside the Zarr store"):
+        extract(model, corpus, "t.zarr/u.zarr", progress=False)
+    for wrong in ({"memory": "x"}, {"threads": "2"}, {"threads": 1.5}):
+        with pytest.raises(InputError, match="ExtractOptions"):
+            ExtractOptions(**wrong)
+    with pytest.raises(InputError, match="What to record is a Record or names"):
+        extract(model, corpus, "v.zarr", record=5, progress=False)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"Record\.hidden must be True or False"):
+        Record(hidden="no")  # type: ignore[arg-type]
+
+
 def test_a_folder_that_is_no_trace_is_never_replaced(tmp_path: Path) -> None:
     corpus = make_corpus(5)
     (tmp_path / "precious").mkdir()
@@ -169,7 +245,7 @@ def test_what_cannot_be_recorded_is_refused_by_name(tmp_path: Path) -> None:
         extract(model, make_corpus(5, classes=3), tmp_path / "t", progress=False)
     with pytest.raises(InputError, match="Layer 1 cannot be recorded"):
         extract(model, corpus, tmp_path / "t", record=Record(layers=(1,)), progress=False)
-    with pytest.raises(InputError, match="at least one byte"):
+    with pytest.raises(InputError, match="at least one, not 0"):
         ExtractOptions(memory=0)
     with pytest.raises(InputError, match="one a core"):
         ExtractOptions(threads=0)

@@ -25,7 +25,7 @@ _KILLS = 50
 
 def record(path: str, begun: Any = None) -> None:
     """Record a corpus in some thirty portions of 64 rows."""
-    plan.shard_rows = lambda steps, row_bytes: 64  # type: ignore[assignment]
+    vars(plan)["shard_rows"] = lambda steps, row_bytes: 64
     schema._CHUNK_ROWS = 32
     # Programs are read from disk, as most of a short recording would be compilation otherwise.
     jax.config.update("jax_compilation_cache_dir", str(Path(path).parent / "programs"))
