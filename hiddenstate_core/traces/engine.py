@@ -198,7 +198,7 @@ class Engine:
         # Where each sequence's last state goes.
         ends = np.full(steps.shape, -1, np.int64)
         ends[group.start + lengths - 1, group.column] = group.sequences
-        rows = self._destinations(task, steps, group, lengths)
+        rows = self._destinations(task, steps)
         state = self._first_state(stage, group.columns, place)
         program = compiled_stage(plan.spec, stage, place)
         top_layer = stage.layers[-1] == len(plan.spec.hidden) - 1
@@ -232,18 +232,16 @@ class Engine:
             return corpus.features[np.maximum(steps, 0)]
         return task.below[stage.layers[0] - 1][np.maximum(steps - task.base, 0)]
 
-    def _destinations(
-        self, task: _Task, steps: NDArray[np.int64], group: Group, lengths: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
+    def _destinations(self, task: _Task, steps: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row of the portion that each place's states go to, (T, B) int64, -1 for none."""
-        real = steps >= 0
-        rows = np.full(steps.shape, -1, np.int64)
-        flat = steps[real]
+        rows = steps
         if self.plan.record.every > 1:
-            sequences = np.searchsorted(self.plan.corpus.offsets, flat, side="right") - 1
-            flat = self.plan.rows_of(flat, sequences)
-        inside = (flat >= task.portion.start) & (flat < task.portion.stop)
-        rows[real] = np.where(inside, flat - task.portion.start, -1)
+            rows, real = np.full(steps.shape, -1, np.int64), steps >= 0
+            sequences = np.searchsorted(self.plan.corpus.offsets, steps[real], side="right") - 1
+            rows[real] = self.plan.rows_of(steps[real], sequences)
+        outside = (rows < task.portion.start) | (rows >= task.portion.stop)
+        rows = rows - task.portion.start
+        rows[outside] = -1
         return rows
 
     def _first_state(self, stage: Stage, columns: int, lane: Layout) -> Any:

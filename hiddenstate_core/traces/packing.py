@@ -55,12 +55,16 @@ class Group:
         backward : bool
             Whether sequences run from their last step to their first.
         """
-        found = np.full((self.length, self.columns), -1, np.int64)
-        within = np.arange(int(lengths.sum()), dtype=np.int64)
-        within -= np.repeat(np.cumsum(lengths) - lengths, lengths)
-        numbers = np.repeat(first + lengths - 1, lengths) - within if backward else np.repeat(first, lengths) + within
-        found[np.repeat(self.start, lengths) + within, np.repeat(self.column, lengths)] = numbers
-        return found
+        found = np.full(self.length * self.columns, -1, np.int64)
+        count = np.arange(int(lengths.sum()), dtype=np.int64)
+        before = np.cumsum(lengths) - lengths
+        if backward:
+            numbers = np.repeat(first + lengths - 1 + before, lengths) - count
+        else:
+            numbers = np.repeat(first - before, lengths) + count
+        places = np.repeat((self.start - before) * self.columns + self.column, lengths) + count * self.columns
+        found[places] = numbers
+        return found.reshape(self.length, self.columns)
 
 
 def pack(lengths: NDArray[np.int64], widest: int, block: int, fewest: int = 8) -> list[Group]:
