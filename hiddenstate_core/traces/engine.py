@@ -332,7 +332,7 @@ def block_steps(plan: Plan, columns: int) -> int:
     """Steps that a program advances a group by."""
     blocks = CELLS[plan.spec.cell].blocks + len(plan.arrays)
     fits = _BLOCK_BYTES // (4 * columns * max(plan.spec.hidden) * blocks)
-    return int(min(256, max(4, 1 << max(0, fits.bit_length() - 1))))
+    return int(min(128, max(4, 1 << max(0, fits.bit_length() - 1))))
 
 
 def _lanes(threads: int | None, sharded: bool | None) -> list[Layout]:
