@@ -220,7 +220,8 @@ def _draw_shares(axes: Any, rows: list[dict[str, Any]]) -> None:
 def _draw_bars(axes: Any, bars: list[tuple[int, float, str]], title: str, wanted: float) -> None:
     for place, (_, height, text) in enumerate(bars):
         axes.bar(place, height, 0.55, color="#0072b2")
-        axes.annotate(text, (place, height), (0, 2), textcoords="offset points", ha="center", fontsize=8)
+        clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+        axes.annotate(text, (place, height), (0, 3), textcoords="offset points", ha="center", fontsize=8, bbox=clear)
     axes.axhline(wanted, color="#d55e00", linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_title(title, fontsize=9, loc="left")
     axes.set_xticks(range(len(bars)), [f"{units:,}" for units, _, _ in bars])
