@@ -286,6 +286,27 @@ SOURCES: list[Choice] = [lambda t: t.hidden(), lambda t: np.asarray(t.hidden()),
 NAMES = ["stored", "array", "selected"]
 
 
+def test_a_worker_that_leaves_while_it_is_sent_something(
+    client: Client, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = np.asarray(trace.hidden())
+    one = hs.distance_histogram(states, 40)
+    scatter, failures = client.scatter, [Exception("RuntimeError('ConnectionPool is closed')")]
+
+    def flaky(*given: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return scatter(*given, **options)
+
+    monkeypatch.setattr(client, "scatter", flaky)
+    other = cluster.distance_histogram(client, states, 40)
+    np.testing.assert_array_equal(other.counts, one.counts)
+    failures += [Exception("RuntimeError('ConnectionPool is closed')")] * 20
+    monkeypatch.setattr("hiddenstate_core.cluster.client._UNSENT", 1)
+    with pytest.raises(cluster.ClusterError, match="cannot be sent what their tasks need"):
+        cluster.distance_histogram(client, states, 40)
+
+
 @pytest.mark.parametrize("choice", SOURCES, ids=NAMES)
 def test_distances_are_counted_as_in_one_process(client: Client, trace: Trace, choice: Choice) -> None:
     states = choice(trace)

@@ -24,6 +24,8 @@ __all__ = ["ClusterError", "Held", "checked", "connect", "here", "library", "run
 PATIENCE, PARTING = 60.0, 60.0
 #: Times that a task is handed out again after the data that it reads was lost with its last worker.
 _TRIES = 3
+#: How often in a row workers may leave while they are sent what tasks need.
+_UNSENT = 10
 _ADDRESS = re.compile(r"(?:(?P<scheme>tcp|tls|ws|wss)://)?(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})/?")
 
 
@@ -213,6 +215,7 @@ class _Run:
         self.tries = [0] * len(tasks)
         self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.sent: Any = None
+        self.unsent = 0
         self.seen = time.monotonic()
         #: Whether nobody is left who could finish a task.
         self.gone = False
@@ -257,17 +260,35 @@ class _Run:
     def _submit(self, number: int) -> bool:
         """Hand a task out; False where there is no worker just now."""
         try:
-            if self.sent is None or self.sent.status == "cancelled":
-                (self.sent,) = self.client.scatter([self.held], broadcast=True, hash=False, timeout=10)
+            if (self.sent is None or self.sent.status == "cancelled") and not self._send():
+                return False
             # A key of its own for every try: the scheduler remembers those whose data were lost.
             key = f"{self.function.__name__.strip('_')}-{self.token}-{number}-{self.tries[number]}"
             future = self.client.submit(self.function, self.sent, self.tasks[number], key=key, pure=False)
         except TimeoutError:  # no worker to send to: `_room` says so when it has lasted
             return False
+        except ClusterError:
+            raise
         except (OSError, RuntimeError) as error:
             raise self._scheduler_lost() from error
         self.running[future.key] = number, future, self.sent
         future.add_done_callback(self.ended.put)
+        return True
+
+    def _send(self) -> bool:
+        """Give every worker what all tasks need; False where a worker left while it was being sent."""
+        try:
+            (self.sent,) = self.client.scatter([self.held], broadcast=True, hash=False, timeout=10)
+        except (TimeoutError, OSError, RuntimeError):
+            raise
+        except Exception as error:  # Dask passes on whatever befell the worker, as a bare Exception
+            self.unsent += 1
+            if self.unsent > _UNSENT:
+                raise ClusterError(
+                    f"The cluster's workers cannot be sent what their tasks need: {_brief(error)}."
+                ) from error
+            return False
+        self.unsent = 0
         return True
 
     def _take(self, future: Any) -> None:
