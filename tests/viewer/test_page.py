@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -78,12 +79,13 @@ def test_click_on_a_row_changes_words_heatmap_bars_and_trajectory(tab: Any, trac
         click_row(tab, trace, sequence)
         words = trace.sequence(sequence).words
         tab.wait(f"(count) => ({COLUMNS})() === count", len(words))
-        assert tab.page.evaluate(WORDS) == words
+        tab.wait(f"(words) => JSON.stringify(({WORDS})()) === JSON.stringify(words)", words)
+        # Each view is drawn when its own message comes.
         spans = tab.page.locator(".hs-word")
-        assert spans.count() == len(words)
+        importlib.import_module("playwright.sync_api").expect(spans).to_have_count(len(words))
         assert spans.all_inner_texts() == [" ".join(word.split()) for word in words]
-        assert len(tab.page.evaluate(f"() => Array.from(({BARS})().top)")) == len(words)
-        assert tab.page.evaluate(SEGMENTS) == len(words) - 1
+        tab.wait(f"(count) => Array.from(({BARS})().top).length === count", len(words))
+        tab.wait(f"(count) => ({SEGMENTS})() === count", len(words) - 1)
 
 
 def test_second_click_escape_and_button_deselect(tab: Any, trace: Trace) -> None:
