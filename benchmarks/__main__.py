@@ -9,7 +9,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import distances, extraction, machine, plot, reading, report, reviews, runner, stages, tables, whole
+from benchmarks import (
+    distances,
+    extraction,
+    extraction_plot,
+    machine,
+    plot,
+    reading,
+    report,
+    reviews,
+    runner,
+    stages,
+    tables,
+    whole,
+)
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.systems import SYSTEMS
 from hiddenstate_core.corpora.archives import cache_folder
@@ -50,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
             told = extraction.run(_extraction(options), options.json)
             print(extraction.section(told))
             if options.plot is not None:
-                extraction.draw(told, options.plot)
+                extraction_plot.draw(told, options.plot)
             return 0
         if options.command == "distances":
             print(distances.section(distances.run(_distances(options), options.json)))

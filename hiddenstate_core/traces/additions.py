@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import json
 import os
@@ -42,21 +43,21 @@ class Projection:
     attributes: dict[str, Any]
 
 
-class Additions:
+class Additions(abc.ABC):
     """The part of a `Trace` that may grow after the recording; each group appears whole or not at all."""
 
     path: Path
     _group: zarr.Group
 
     @property
+    @abc.abstractmethod
     def steps(self) -> int:
         """Number of rows N."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def fingerprint(self) -> str:
         """Identity of the recording."""
-        raise NotImplementedError
 
     @property
     def projections(self) -> tuple[str, ...]:

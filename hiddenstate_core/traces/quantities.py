@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,27 +28,27 @@ class Quantities(Additions):
     attributes: dict[str, Any]
 
     @property
+    @abc.abstractmethod
     def facts(self) -> Facts:
         """Kind of network, task, and what of it was recorded where."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def offsets(self) -> NDArray[np.int64]:
         """Where each sequence's rows begin and end, (S + 1,) int64."""
-        raise NotImplementedError
 
     @property
     def has_final_probabilities(self) -> bool:
         """Whether the prediction for each sequence was recorded."""
         return self.facts.task == "classification" and (self.path / "sequences/probabilities/zarr.json").exists()
 
+    @abc.abstractmethod
     def require_same(self) -> None:
         """Refuse to go on reading where another store lies at the path by now."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def array(self, path: str) -> StoredArray:
         """Any array of the recording by its path in the store."""
-        raise NotImplementedError
 
     @property
     def classes(self) -> tuple[str, ...]:
