@@ -15,6 +15,8 @@ Colours = NDArray[np.uint8]
 
 #: Two classes: deep pink, grey, deep blue (the ends differ in hue for every kind of colour vision).
 PINK, MIDDLE, BLUE = (0xC2, 0x14, 0x6E), (0xC3, 0xC6, 0xCA), (0x17, 0x56, 0xB3)
+#: The same on a dark ground.
+DARK_PINK, DARK_MIDDLE, DARK_BLUE = (0xFF, 0x5F, 0xA8), (0x62, 0x69, 0x72), (0x5E, 0xA2, 0xFF)
 #: Okabe and Ito (2008), "Color Universal Design", ordered so that the strongest on white come first.
 OKABE_ITO = (
     (0x00, 0x72, 0xB2),
@@ -25,10 +27,10 @@ OKABE_ITO = (
     (0x56, 0xB4, 0xE9),
     (0xE3, 0xD1, 0x1A),
 )
-UNSURE = (0xD3, 0xD7, 0xDC)
+UNSURE, DARK_UNSURE = (0xD3, 0xD7, 0xDC), (0x4B, 0x52, 0x5B)
 OTHER = (0x8A, 0x90, 0x99)
 UNKNOWN = (0xB4, 0xB9, 0xC0)
-WHITE = (0xFF, 0xFF, 0xFF)
+WHITE, DARK_GROUND = (0xFF, 0xFF, 0xFF), (0x1B, 0x1F, 0x25)
 #: Classes beyond this many (the rarest) share one grey, "other".
 MAX_HUES = 24
 
@@ -142,19 +144,22 @@ class Palette:
         Colour of each class at full confidence.
     own : (C,) bool
         Whether a class has a hue of its own.
+    dark : bool
+        Whether the colours stand on a dark ground.
     """
 
     classes: tuple[str, ...]
     hues: Colours
     own: NDArray[np.bool_]
+    dark: bool = False
 
     @classmethod
-    def of(cls, classes: Sequence[str], counts: ArrayLike | None = None) -> Palette:
+    def of(cls, classes: Sequence[str], counts: ArrayLike | None = None, *, dark: bool = False) -> Palette:
         """Palette of these classes; `counts` (C,) says which are frequent, where not all can have a hue."""
         number = len(classes)
         own = np.ones(number, np.bool_)
         if number <= 2:
-            hues = np.array([PINK, BLUE], np.uint8)[:number]
+            hues = np.array([DARK_PINK, DARK_BLUE] if dark else [PINK, BLUE], np.uint8)[:number]
         elif number <= len(OKABE_ITO):
             hues = np.array(OKABE_ITO[:number], np.uint8)
         else:
@@ -164,7 +169,9 @@ class Palette:
             hues[frequent] = _glasbey()[: len(frequent)]
             own[:] = False
             own[frequent] = True
-        return cls(tuple(classes), hues, own)
+        if dark and number > 2:  # deep hues are lifted, so that they stand out from the ground
+            hues = mix(hues, np.array(WHITE), 0.22)
+        return cls(tuple(classes), hues, own, dark)
 
     @property
     def binary(self) -> bool:
@@ -174,7 +181,17 @@ class Palette:
     @functools.cached_property
     def diverging(self) -> Colours:
         """Scale over the probability of class 1, (256, 3) uint8."""
-        return ramp(PINK, MIDDLE, BLUE)
+        return ramp(DARK_PINK, DARK_MIDDLE, DARK_BLUE) if self.dark else ramp(PINK, MIDDLE, BLUE)
+
+    @property
+    def unsure(self) -> tuple[int, int, int]:
+        """Colour of a state without any confidence."""
+        return DARK_UNSURE if self.dark else UNSURE
+
+    @property
+    def ground(self) -> tuple[int, int, int]:
+        """Colour of the card on which the colours stand: that of probability 0."""
+        return DARK_GROUND if self.dark else WHITE
 
     def strength(self, confidence: ArrayLike) -> NDArray[np.float32]:
         """Confidence on a scale from 0 (all classes equal) to 1 (certain)."""
@@ -187,7 +204,7 @@ class Palette:
         if self.binary:
             p = np.where(which == 1, sure, 1 - sure)
             return np.asarray(self.diverging[np.rint(np.clip(p, 0, 1) * 255).astype(np.int64)])
-        return mix(np.asarray(UNSURE), self.hues[which], self.strength(sure))
+        return mix(np.asarray(self.unsure), self.hues[which], self.strength(sure))
 
     def outputs(self, probabilities: ArrayLike) -> Colours:
         """Colours (n, 3) of class probabilities (n, C)."""
@@ -202,9 +219,9 @@ class Palette:
         return np.where((which < 0)[..., None], np.array(UNKNOWN, np.uint8), self.hues[np.maximum(which, 0)])
 
     def class_scale(self, label: int) -> Colours:
-        """White to the class's hue, (256, 3) uint8."""
+        """White (the ground) to the class's hue, (256, 3) uint8."""
         red, green, blue = (int(v) for v in self.hues[label])
-        return ramp(WHITE, (red, green, blue))
+        return ramp(self.ground, (red, green, blue))
 
 
 @functools.cache

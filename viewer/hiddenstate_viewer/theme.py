@@ -1,83 +1,144 @@
-"""The page's one type scale, one spacing unit and neutral greys, as CSS and as Bokeh figures."""
+"""The page's one type scale, one spacing unit and neutral greys, light and dark, as CSS and as Bokeh figures."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-__all__ = ["FONT", "INK", "LINE", "MUTED", "PAGE_CSS", "SMALL", "UNIT", "VIEW_CSS", "quiet_figure", "quieten"]
+__all__ = [
+    "DARK", "FONT", "INK", "LIGHT", "LINE", "LOOKS", "MUTED", "PAGE_CSS", "SMALL", "UNIT", "VIEW_CSS", "Look",
+    "quiet_figure", "quieten",
+]  # fmt: skip
 
 FONT = 'Inter, "Segoe UI", Roboto, "Helvetica Neue", Arial, system-ui, sans-serif'
 UNIT = 8
-INK, MUTED, LINE, PAPER = "#1b1f24", "#5b636d", "#dfe3e8", "#f4f5f7"
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Neutral colours of a theme; a page is built with one.
+
+    Parameters
+    ----------
+    name : str
+        ``"light"`` or ``"dark"``.
+    ink, muted, line : str
+        Text; captions and axes; hairlines.
+    paper, card, hover : str
+        Ground of the page; of a card; of what the pointer is over.
+    chosen : str
+        Ground of a chosen row.
+    start, end : str
+        Rings at the first and last state of a trajectory.
+    """
+
+    name: str
+    ink: str
+    muted: str
+    line: str
+    paper: str
+    card: str
+    hover: str
+    chosen: str
+    start: str
+    end: str
+
+    @property
+    def dark(self) -> bool:
+        """Whether text is light on a dark ground."""
+        return self.name == "dark"
+
+    @property
+    def css(self) -> str:
+        """The colours as CSS custom properties, which reach into every shadow tree."""
+        names = ("ink", "muted", "line", "paper", "card", "hover", "chosen")
+        return "".join(f"--hs-{name}: {getattr(self, name)}; " for name in names) + f"color-scheme: {self.name};"
+
+
+LIGHT = Look(
+    "light", ink="#1b1f24", muted="#5b636d", line="#dfe3e8", paper="#f4f5f7", card="#ffffff", hover="#f4f6f8",
+    chosen="#e6eaee", start="#98a0a9", end="#000000",
+)  # fmt: skip
+DARK = Look(
+    "dark", ink="#e8ebee", muted="#a3abb5", line="#353b43", paper="#121519", card="#1b1f25", hover="#252a31",
+    chosen="#323943", start="#7d858f", end="#ffffff",
+)  # fmt: skip
+LOOKS = {look.name: look for look in (LIGHT, DARK)}
+INK, MUTED, LINE = LIGHT.ink, LIGHT.muted, LIGHT.line
+#: The colours as CSS: those of the page's theme, or light ones where no page says otherwise (in a notebook).
+_INK, _MUTED, _LINE, _PAPER, _CARD, _HOVER = (
+    f"var(--hs-{name}, {getattr(LIGHT, name)})" for name in ("ink", "muted", "line", "paper", "card", "hover")
+)
 #: Sizes of type in pixels: captions and axes, text, headings, key figures.
 SMALL, TEXT, HEAD, FIGURE = 11, 13, 15, 22
 
 #: Of the document: nothing but the ground on which the page lies.
 PAGE_CSS = f"""
-html, body {{ margin: 0; height: 100%; background: {PAPER}; overflow: hidden; font-family: {FONT}; }}
+html, body {{ margin: 0; height: 100%; background: {_PAPER}; overflow: hidden; font-family: {FONT}; }}
 """
 
 #: Of every view; it goes into each one's shadow tree, so names stay short.
 VIEW_CSS = f"""
-:host {{ font-family: {FONT}; font-size: {TEXT}px; line-height: 1.45; color: {INK}; --u: {UNIT}px; }}
+:host {{ font-family: {FONT}; font-size: {TEXT}px; line-height: 1.45; color: {_INK}; --u: {UNIT}px; }}
 .bk-clearfix {{ height: 100%; }}
 .hs-brand {{ font-size: {HEAD}px; font-weight: 650; letter-spacing: -.01em; white-space: nowrap; }}
-.hs-brand span {{ font-weight: 400; color: {MUTED}; margin-left: 10px; font-size: {TEXT}px; }}
-.hs-summary {{ color: {MUTED}; text-align: right; white-space: nowrap; }}
-.hs-summary b {{ color: {INK}; font-weight: 600; }}
+.hs-brand span {{ font-weight: 400; color: {_MUTED}; margin-left: 10px; font-size: {TEXT}px; }}
+.hs-summary {{ color: {_MUTED}; text-align: right; white-space: nowrap; }}
+.hs-summary b {{ color: {_INK}; font-weight: 600; }}
 .hs-title {{ font-size: {TEXT}px; font-weight: 650; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }}
-.hs-title small {{ font-size: {SMALL}px; font-weight: 400; color: {MUTED}; margin-left: 6px; }}
-.hs-caption {{ font-size: {SMALL}px; color: {MUTED}; }}
+.hs-title small {{ font-size: {SMALL}px; font-weight: 400; color: {_MUTED}; margin-left: 6px; }}
+.hs-caption {{ font-size: {SMALL}px; color: {_MUTED}; }}
 .hs-head .hs-caption {{ white-space: nowrap; flex: none; }}
-.hs-tips {{ font-size: 12px; color: {MUTED}; border-top: 1px solid {LINE}; padding-top: 10px; margin: 0; }}
+.hs-tips {{ font-size: 12px; color: {_MUTED}; border-top: 1px solid {_LINE}; padding-top: 10px; margin: 0; }}
 .hs-tips p {{ margin: 0 0 5px; }}
-.hs-tips b {{ color: {INK}; font-weight: 600; }}
+.hs-tips b {{ color: {_INK}; font-weight: 600; }}
 .hs-figures {{ display: grid; grid-template-columns: repeat(4, auto); justify-content: space-between; gap: 12px; }}
 .hs-figures div {{ font-size: {FIGURE}px; font-weight: 600; letter-spacing: -.02em; line-height: 1.2;
   font-variant-numeric: tabular-nums; }}
-.hs-figures div small {{ display: block; font-size: {SMALL}px; font-weight: 400; color: {MUTED}; letter-spacing: 0; }}
+.hs-figures div small {{ display: block; font-size: {SMALL}px; font-weight: 400; color: {_MUTED}; letter-spacing: 0; }}
 .hs-head {{ display: flex; align-items: baseline; gap: 10px; }}
 .hs-head .hs-id {{ font-size: {HEAD}px; font-weight: 650; overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap; }}
 .hs-verdict {{ display: grid; grid-template-columns: repeat(4, auto); justify-content: space-between; gap: 12px;
   font-weight: 600; }}
-.hs-verdict small {{ display: block; font-size: {SMALL}px; font-weight: 400; color: {MUTED}; }}
+.hs-verdict small {{ display: block; font-size: {SMALL}px; font-weight: 400; color: {_MUTED}; }}
 .hs-chip {{ display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 6px; }}
 .hs-words {{ height: 100%; overflow-y: auto; box-sizing: border-box; line-height: 1.75; scrollbar-width: thin;
   overflow-wrap: anywhere; padding: 2px; }}
 .hs-word {{ padding: 1px 3px; border-radius: 3px; cursor: default; unicode-bidi: isolate; white-space: pre-wrap; }}
 .hs-word.hs-unknown {{ text-decoration: underline dotted; text-underline-offset: 3px; }}
-.hs-word.hs-on {{ outline: 2px solid {INK}; outline-offset: 0; }}
-.hs-readout {{ font-size: {SMALL}px; color: {MUTED}; height: 16px; white-space: nowrap; overflow: hidden;
+.hs-word.hs-on {{ outline: 2px solid {_INK}; outline-offset: 0; }}
+.hs-readout {{ font-size: {SMALL}px; color: {_MUTED}; height: 16px; white-space: nowrap; overflow: hidden;
   text-overflow: ellipsis; font-variant-numeric: tabular-nums; }}
-.hs-readout b {{ color: {INK}; font-weight: 600; }}
+.hs-readout b {{ color: {_INK}; font-weight: 600; }}
 .hs-legend {{ display: flex; flex-wrap: wrap; gap: 4px 14px; align-items: center; font-size: {SMALL}px;
-  color: {MUTED}; min-width: 0; }}
+  color: {_MUTED}; min-width: 0; }}
 .hs-legend > span {{ white-space: nowrap; display: inline-flex; align-items: center; max-width: 16em;
   overflow: hidden; }}
 .hs-scale {{ display: inline-block; width: 112px; height: 8px; border-radius: 2px; margin: 0 7px; }}
 .hs-ring {{ display: inline-block; width: 7px; height: 7px; border-radius: 50%; border: 2px solid #98a0a9;
   margin-right: 6px; }}
-.hs-ring.hs-end {{ border-color: #000; }}
+.hs-ring.hs-end {{ border-color: {_INK}; }}
 .hs-empty {{ height: 100%; display: flex; flex-direction: column; align-items: center; justify-content: center;
-  text-align: center; color: {MUTED}; gap: 8px; padding: 24px; box-sizing: border-box; }}
-.hs-empty b {{ color: {INK}; font-size: {HEAD}px; font-weight: 600; }}
-.hs-empty code {{ background: {PAPER}; border: 1px solid {LINE}; border-radius: 4px; padding: 3px 8px; color: {INK}; }}
+  text-align: center; color: {_MUTED}; gap: 8px; padding: 24px; box-sizing: border-box; }}
+.hs-empty b {{ color: {_INK}; font-size: {HEAD}px; font-weight: 600; }}
+.hs-empty code {{ background: {_PAPER}; border: 1px solid {_LINE}; border-radius: 4px; padding: 3px 8px;
+  color: {_INK}; }}
 """
 
-#: Of a card: white, thin border.
-CARD = {"background": "#fff", "border": f"1px solid {LINE}", "border-radius": "8px", "box-sizing": "border-box"}
+#: Of a card: a plain ground, a thin border.
+CARD = {"background": _CARD, "border": f"1px solid {_LINE}", "border-radius": "8px", "box-sizing": "border-box"}
 
 
-def quiet_figure(**options: Any) -> Any:
+def quiet_figure(look: Look = LIGHT, **options: Any) -> Any:
     """A Bokeh figure without ornament: no tools, no logo, no grid, thin grey axes, small type."""
     from bokeh.plotting import figure
 
     options = {"toolbar_location": None, "tools": "", "min_border": 0, "outline_line_color": None, **options}
-    return quieten(figure(**options))
+    return quieten(figure(**options), look)
 
 
-def quieten(plot: Any) -> Any:
+def quieten(plot: Any, look: Look = LIGHT) -> Any:
     """Take the ornament from a Bokeh figure; returns it."""
     plot.toolbar.logo = None
     plot.toolbar.autohide = False
@@ -85,14 +146,14 @@ def quieten(plot: Any) -> Any:
     plot.border_fill_color = None
     plot.grid.grid_line_color = None
     for axis in plot.axis:
-        axis.axis_line_color = LINE
+        axis.axis_line_color = look.line
         axis.major_tick_line_color = None
         axis.minor_tick_line_color = None
         axis.major_label_text_font = FONT
         axis.major_label_text_font_size = f"{SMALL}px"
-        axis.major_label_text_color = MUTED
+        axis.major_label_text_color = look.muted
         axis.axis_label_text_font = FONT
         axis.axis_label_text_font_size = f"{SMALL}px"
         axis.axis_label_text_font_style = "normal"
-        axis.axis_label_text_color = MUTED
+        axis.axis_label_text_color = look.muted
     return plot
