@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 import hiddenstate_core as hs
 from hiddenstate_core.distances import pairwise as pairwise_module
+from hiddenstate_core.distances import sequence_distances
 from hiddenstate_core.distances.frame import Frame
 from hiddenstate_core.distances.source import METRICS, Source
 from hiddenstate_core.errors import InputError
 from hiddenstate_core.kernels.distances import fill_distances, state_distances
 from hiddenstate_core.kernels.jit import plain
+from tests.fakes import make_trace
 from tests.oracles.distances import distances as oracle
 
 States = NDArray[Any]
@@ -337,3 +339,15 @@ def test_steps_of_bad_states_are_refused() -> None:
         hs.step_distances(trace)
     with pytest.raises(InputError, match="metric must be"):
         hs.step_distances(trace, metric="angular")
+
+
+@pytest.mark.parametrize("quantity", ["hidden", "probabilities"])
+def test_steps_of_one_sequence_are_those_of_all(tmp_path: Path, quantity: str) -> None:
+    trace = make_trace(tmp_path / "trace.zarr", 12, hidden=(5, 4))
+    for layer in (0, 1):
+        every = hs.step_distances(trace, layer, quantity=quantity)
+        for index in range(len(trace)):
+            alone = sequence_distances(trace, index, layer, quantity=quantity)
+            np.testing.assert_allclose(alone, every.sequence(index), rtol=1e-5, atol=1e-6)
+    with pytest.raises(InputError):
+        sequence_distances(trace, 12)

@@ -4,7 +4,7 @@ from hiddenstate_core.distances.counts import DistanceHistogram, PairCounts
 from hiddenstate_core.distances.histogram import distance_histogram, plan_histogram
 from hiddenstate_core.distances.pairwise import distance_blocks, distances_to, pairwise_distances
 from hiddenstate_core.distances.plan import HistogramPlan
-from hiddenstate_core.distances.steps import StepDistances, step_distances
+from hiddenstate_core.distances.steps import StepDistances, sequence_distances, step_distances
 
 __all__ = [
     "DistanceHistogram",
@@ -16,5 +16,6 @@ __all__ = [
     "distances_to",
     "pairwise_distances",
     "plan_histogram",
+    "sequence_distances",
     "step_distances",
 ]

@@ -14,7 +14,7 @@ from hiddenstate_core.errors import InputError
 if TYPE_CHECKING:
     from hiddenstate_core.traces.trace import Trace
 
-__all__ = ["StepDistances", "step_distances"]
+__all__ = ["StepDistances", "sequence_distances", "step_distances"]
 
 _BLOCK = 65_536
 
@@ -120,6 +120,43 @@ def step_distances(
     inner = ~_starts(trace.offsets, backward)
     largest = float(values[inner].max()) if inner.any() else 0.0
     return StepDistances(values, largest if largest > 0 else 1.0, trace.offsets, layer, quantity, metric)
+
+
+def sequence_distances(
+    trace: Trace, sequence: int, layer: int = -1, *, quantity: str = "hidden", direction: str | None = None
+) -> NDArray[np.float32]:
+    """Euclidean step distances of one sequence, without reading any other; the same values as `step_distances` has.
+
+    Parameters
+    ----------
+    trace, layer, quantity, direction
+        As for `step_distances`.
+    sequence : int
+        Number of the sequence.
+
+    Returns
+    -------
+    (T,) float32
+        Unscaled.
+
+    Raises
+    ------
+    InputError
+        No such sequence, a quantity, layer or direction that was not recorded, or a state that is not finite.
+    """
+    view = trace.sequence(sequence)
+    source, backward = _source(trace, layer, quantity, "euclidean", direction)
+    rows = np.asarray(source.array[view.start : view.stop], np.float64)
+    if not np.isfinite(rows).all():
+        source.checked(rows.astype(np.float32), np.arange(view.start, view.stop))
+    initial = np.zeros(source.width)
+    if quantity == "probabilities":
+        initial = np.asarray(trace.initial_probabilities, np.float64)
+    ordered = np.vstack([initial, rows[:: -1 if backward else 1]])
+    found = np.sqrt(np.square(np.diff(ordered, axis=0)).sum(axis=1))
+    if len(found) and quantity not in ("hidden", "cell", "probabilities"):
+        found[0] = 0
+    return np.asarray(found[:: -1 if backward else 1], np.float32)
 
 
 def _source(trace: Trace, layer: int, quantity: str, metric: str, direction: str | None) -> tuple[Source, bool]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,16 +16,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hiddenstate_core.analysis import DatasetOverview, PredictionEvolution, dataset_overview, prediction_evolution
-from hiddenstate_core.distances import StepDistances, step_distances
+from hiddenstate_core.distances import StepDistances, sequence_distances, step_distances
 from hiddenstate_core.errors import HiddenStateError
 from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.colours import Palette
+from hiddenstate_viewer.theme import LIGHT, Look
 
 __all__ = ["Reading", "ViewData"]
 
 #: Words shown of each sequence in the table.
 FIRST_WORDS = 14
 _BLOCK = 262_144
+#: Step distances of at most this many states are computed while the first view waits.
+_AT_ONCE = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,6 +53,9 @@ class Reading:
         Of the model's output after each word.
     before : (T, 3) uint8
         Of the model's output before each word.
+    scaled : bool
+        Whether `jumps` are shares of the data set's largest; if not, that is still being looked for, and they are
+        shares of this sequence's own.
     """
 
     index: int
@@ -57,6 +66,7 @@ class Reading:
     jumps: NDArray[np.float32]
     colours: NDArray[np.uint8]
     before: NDArray[np.uint8]
+    scaled: bool = True
 
     def __len__(self) -> int:
         return len(self.evolution)
@@ -69,12 +79,17 @@ class ViewData:
     ----------
     trace : Trace
         A recording.
+    model : path-like, optional
+        Checkpoint of the model that was recorded; where none is named, one is looked for beside the store.
     """
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, *, model: str | os.PathLike[str] | None = None) -> None:
         self.trace = trace
+        #: Checkpoint of the model that was recorded, where the caller named one.
+        self.model_path = None if model is None else Path(model)
         self._lock = threading.RLock()
         self._kept: dict[tuple[str, Any], Any] = {}
+        self._sought: dict[tuple[str, Any], threading.Thread] = {}
 
     @property
     def name(self) -> str:
@@ -88,8 +103,13 @@ class ViewData:
 
     @functools.cached_property
     def palette(self) -> Palette:
-        """Colours of the classes."""
-        return Palette.of(self.trace.classes, self.overview.counts)
+        """Colours of the classes on a light ground."""
+        return self.colours(LIGHT)
+
+    def colours(self, look: Look) -> Palette:
+        """Colours of the classes in a look."""
+        make = functools.partial(Palette.of, self.trace.classes, self.overview.counts, dark=look.dark)
+        return self.keep("palette", look.name, make)
 
     @functools.cached_property
     def final(self) -> NDArray[np.int64]:
@@ -131,30 +151,69 @@ class ViewData:
         """Numbers of the layers whose hidden states were recorded."""
         return self.trace.facts.layers if "hidden" in self.trace.recorded else ()
 
-    def distances(self, layer: int) -> StepDistances | None:
-        """Step distances of a layer, -1 for the last recorded one; None where its hidden states were not recorded."""
-        layer = self.layers[-1] if layer == -1 and self.layers else layer
-        if layer not in self.layers:
-            return None
-        return self.keep("distances", layer, lambda: step_distances(self.trace, layer))
+    def distances(
+        self, layer: int = -1, quantity: str = "hidden", direction: str | None = None
+    ) -> StepDistances | None:
+        """Step distances of a recorded quantity; None where it was not recorded. Reads all states the first time."""
+        key = self._recorded(layer, quantity, direction)
+        return None if key is None else self.keep("distances", key, functools.partial(self._measure, key))
 
-    def reading(self, sequence: int, layer: int = -1) -> Reading:
+    def distances_soon(
+        self, layer: int = -1, quantity: str = "hidden", direction: str | None = None
+    ) -> StepDistances | None:
+        """`distances`, but None as well while those of a large trace are being computed by a thread."""
+        key = self._recorded(layer, quantity, direction)
+        if key is None or self.trace.steps <= _AT_ONCE:
+            return self.distances(layer, quantity, direction)
+        return self.soon("distances", key, functools.partial(self._measure, key))
+
+    def _recorded(self, layer: int, quantity: str, direction: str | None) -> tuple[int, str, str | None] | None:
+        trace = self.trace
+        layer = self.layers[-1] if layer == -1 and self.layers else layer % len(trace.layers)
+        name, _, gate = quantity.partition(":")
+        there = gate in trace.gates if name == "gate" else name in trace.recorded
+        return (layer, quantity, direction) if there and layer in trace.facts.layers else None
+
+    def _measure(self, key: tuple[int, str, str | None]) -> StepDistances:
+        layer, quantity, direction = key
+        return step_distances(self.trace, layer, quantity=quantity.removeprefix("gate:"), direction=direction)
+
+    def reading(
+        self,
+        sequence: int,
+        layer: int = -1,
+        *,
+        quantity: str = "hidden",
+        direction: str | None = None,
+        look: Look = LIGHT,
+    ) -> Reading:
         """One sequence as the views show it; reads that sequence only."""
         view = self.trace.sequence(sequence)
         evolution = prediction_evolution(self.trace, view.index)
-        distances = self.distances(layer)
-        after = self.palette.outputs(evolution.probabilities)
-        before = self.palette.outputs(evolution.before)
+        palette = self.colours(look)
+        jumps, scaled = self._jumps(view, self._recorded(layer, quantity, direction))
         return Reading(
             index=view.index,
             id=view.id,
             start=view.start,
             evolution=evolution,
             known=view.known,
-            jumps=np.zeros(0, np.float32) if distances is None else distances.normalised(view.index),
-            colours=after,
-            before=before,
+            jumps=jumps,
+            colours=palette.outputs(evolution.probabilities),
+            before=palette.outputs(evolution.before),
+            scaled=scaled,
         )
+
+    def _jumps(self, view: Any, key: tuple[int, str, str | None] | None) -> tuple[NDArray[np.float32], bool]:
+        if key is None:
+            return np.zeros(0, np.float32), True
+        layer, quantity, direction = key
+        distances = self.distances_soon(layer, quantity, direction)
+        if distances is not None:
+            return distances.normalised(view.index), True
+        quantity = quantity.removeprefix("gate:")
+        own = sequence_distances(self.trace, view.index, layer, quantity=quantity, direction=direction)
+        return own / max(float(own[1:].max(initial=0)), 1e-12), False
 
     @functools.cached_property
     def table(self) -> pd.DataFrame:
@@ -235,7 +294,7 @@ class ViewData:
             _ = self.table, self.palette, self.predicted
             for name in self.trace.projections[:1]:
                 self.coordinates(name)
-            self.distances(-1)
+            self.distances_soon(-1)
         except HiddenStateError:
             raise
         except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
@@ -244,6 +303,25 @@ class ViewData:
             raise StoreError(
                 f"{self.trace.path} cannot be read ({error}); record it again with `hiddenstate extract`."
             ) from error
+
+    def soon(self, kind: str, key: Any, make: Callable[[], Any]) -> Any:
+        """What `keep` would give if it is there; else None, and a thread makes it."""
+        with self._lock:
+            if (kind, key) in self._kept:
+                return self._kept[kind, key]
+            if (kind, key) not in self._sought:
+                self._sought[kind, key] = thread = threading.Thread(
+                    target=self._seek, args=(kind, key, make), name=f"hiddenstate-{kind}", daemon=True
+                )
+                thread.start()
+            return None
+
+    def _seek(self, kind: str, key: Any, make: Callable[[], Any]) -> None:
+        # Not under the lock: what takes long must not hold up what is there already.
+        with contextlib.suppress(HiddenStateError):
+            made = make()
+            with self._lock:
+                self._kept[kind, key] = made
 
     def keep(self, kind: str, key: Any, make: Callable[[], Any]) -> Any:
         """What `make` gives, made once and kept under `kind` and `key`."""
