@@ -2,5 +2,17 @@
 
 from hiddenstate_core.analysis.overview import DatasetOverview, confusion_matrix, dataset_overview
 from hiddenstate_core.analysis.prediction import PredictionEvolution, prediction_evolution
+from hiddenstate_core.analysis.query import Query
+from hiddenstate_core.analysis.search import Matches, SearchIndex, find_sequences
 
-__all__ = ["DatasetOverview", "PredictionEvolution", "confusion_matrix", "dataset_overview", "prediction_evolution"]
+__all__ = [
+    "DatasetOverview",
+    "Matches",
+    "PredictionEvolution",
+    "Query",
+    "SearchIndex",
+    "confusion_matrix",
+    "dataset_overview",
+    "find_sequences",
+    "prediction_evolution",
+]

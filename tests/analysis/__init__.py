@@ -1,0 +1,1 @@
+"""Tests of the answers read off a trace."""
