@@ -64,6 +64,10 @@ class SpatialOrder:
     low: tuple[float, float]
     width: float
 
+    def __post_init__(self) -> None:
+        for array in (self.steps, self.points, self.offsets):
+            array.flags.writeable = False  # as of a memory map, so that kernels are compiled once for both
+
     @classmethod
     def of(cls, coordinates: ArrayLike, *, n_jobs: int | None = None) -> SpatialOrder:
         """Sort the points of a map; O(N), some 30 bytes a point while it runs, the same for any number of threads.
@@ -188,16 +192,14 @@ class SpatialOrder:
         (left, bottom), (right, top) = corners.min(axis=0), corners.max(axis=0)
         starts, edges = _slabs(corners, bottom, top)
         factor = _SLABS / (top - bottom) if top > bottom else 0.0
-        marks = []
+        inside = np.zeros(len(self), np.bool_)
+        slabs = (corners, bottom, factor, starts, edges)
         with Workers(n_jobs) as workers:
             for start, stop in self.window(left, right, bottom, top).tolist():
-                inside = np.zeros(stop - start, np.bool_)
-                points = self.points[:, start:stop]
                 workers.run(
-                    spatial.inside_polygon, stop - start, _GRAIN, points, corners, bottom, factor, starts, edges, inside
+                    spatial.inside_polygon, stop - start, _GRAIN, start, self.points, self.steps, *slabs, inside
                 )
-                marks.append(self.steps[start:stop][inside])
-        return np.sort(np.concatenate(marks)) if marks else np.zeros(0, np.int64)
+        return np.flatnonzero(inside)
 
     def sample(self, count: int) -> NDArray[np.int64]:
         """At most `count` steps spread evenly along the curve, hence over the map as densely as it is, ascending."""
@@ -275,7 +277,8 @@ def open_spatial_order(trace: Trace, projection: str) -> SpatialOrder | None:
         fault = f"{error!r}"
     if fault:
         raise StoreError(
-            f"{trace.path}: projections/{projection}/{_PART} is damaged ({fault}); remove that folder, it is made again."
+            f"{trace.path}: projections/{projection}/{_PART} is damaged ({fault}); remove that folder, "
+            "it is made again."
         )
     return order
 
