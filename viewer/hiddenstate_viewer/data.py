@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hiddenstate_core.analysis import DatasetOverview, PredictionEvolution, dataset_overview, prediction_evolution
+from hiddenstate_core.analysis import (
+    DatasetOverview,
+    Matches,
+    PredictionEvolution,
+    Query,
+    SearchIndex,
+    dataset_overview,
+    find_sequences,
+    prediction_evolution,
+)
+from hiddenstate_core.analysis.spatial import SpatialOrder, spatial_order
 from hiddenstate_core.distances import StepDistances, sequence_distances, step_distances
 from hiddenstate_core.errors import HiddenStateError
 from hiddenstate_core.traces import Trace
@@ -29,6 +39,8 @@ FIRST_WORDS = 14
 _BLOCK = 262_144
 #: Step distances of at most this many states are computed while the first view waits.
 _AT_ONCE = 1_000_000
+#: Answers to filters that are kept.
+_ANSWERS = 8
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,6 +101,7 @@ class ViewData:
         self.model_path = None if model is None else Path(model)
         self._lock = threading.RLock()
         self._kept: dict[tuple[str, Any], Any] = {}
+        self._found: dict[Query, Matches] = {}
         self._sought: dict[tuple[str, Any], threading.Thread] = {}
 
     @property
@@ -242,6 +255,31 @@ class ViewData:
             words = [lexicon[i] for i in surface[start : min(stop, start + FIRST_WORDS)].tolist()]
             texts.append(" ".join(words) + (" …" if stop - start > FIRST_WORDS else ""))
         return texts
+
+    @functools.cached_property
+    def index(self) -> SearchIndex:
+        """What searches share."""
+        return SearchIndex(self.trace, surface=self.surface, predicted=self.predicted)
+
+    def find(self, query: Query) -> Matches:
+        """What a filter finds; the last answers are kept."""
+        with self._lock:
+            known = self._found.get(query)
+        if known is None:
+            known = find_sequences(self.trace, query, self.index)
+            with self._lock:
+                self._found[query] = known
+                while len(self._found) > _ANSWERS:
+                    self._found.pop(next(iter(self._found)))
+        return known
+
+    def inside(self, projection: str, xs: Sequence[float], ys: Sequence[float]) -> NDArray[np.int64]:
+        """Numbers of the states whose points lie inside a polygon of a map."""
+        return np.asarray(self.order(projection).inside(xs, ys), np.int64)
+
+    def order(self, projection: str) -> SpatialOrder:
+        """A map's points in spatial order: from the store where it has them, else sorted now."""
+        return self.keep("order", projection, lambda: spatial_order(self.trace, projection))
 
     def nearest(self, projection: str, x: float, y: float, reach: float) -> int | None:
         """Number of the step whose point lies nearest to (x, y), within `reach`; O(N)."""
