@@ -24,7 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "neighbors": {"kernels", "traces"},
     "distances": {"kernels", "traces"},
     "projection": {"kernels", "traces", "neighbors", "distances"},
-    "analysis": {"kernels", "corpora", "traces", "neighbors", "distances", "projection"},
+    "analysis": {"kernels", "corpora", "models", "traces", "neighbors", "distances", "projection"},
 }
 ROOMS["cluster"] = {*ROOMS}
 ROOMS["viewing"] = {*ROOMS, "corpora", "models"}

@@ -1,18 +1,32 @@
 """Answers read off a trace."""
 
+from hiddenstate_core.analysis.divergence import Divergence, divergence
 from hiddenstate_core.analysis.overview import DatasetOverview, confusion_matrix, dataset_overview
+from hiddenstate_core.analysis.placer import SentencePlacer, place_text
 from hiddenstate_core.analysis.prediction import PredictionEvolution, prediction_evolution
+from hiddenstate_core.analysis.quantity import StateSource, recorded_states
 from hiddenstate_core.analysis.query import Query
 from hiddenstate_core.analysis.search import Matches, SearchIndex, find_sequences
+from hiddenstate_core.analysis.sentence import TextReading, check_model, find_model, read_text
 
 __all__ = [
     "DatasetOverview",
+    "Divergence",
     "Matches",
     "PredictionEvolution",
     "Query",
     "SearchIndex",
+    "SentencePlacer",
+    "StateSource",
+    "TextReading",
+    "check_model",
     "confusion_matrix",
     "dataset_overview",
+    "divergence",
+    "find_model",
     "find_sequences",
+    "place_text",
     "prediction_evolution",
+    "read_text",
+    "recorded_states",
 ]

@@ -35,7 +35,7 @@ def test_windows_of_few_points_hold_what_lies_in_them(
     rows: list[tuple[float, float]], a: tuple[float, float], b: tuple[float, float]
 ) -> None:
     points = np.array(rows, np.float32).reshape(-1, 2)
-    order = SpatialOrder.of(points)
+    order = SpatialOrder.build(points)
     assert sorted(order.steps.tolist()) == list(range(len(points)))
     assert np.array_equal(order.coordinates, points[order.steps])
     window = min(a[0], b[0]), max(a[0], b[0]), min(a[1], b[1]), max(a[1], b[1])
@@ -49,7 +49,7 @@ def test_windows_of_few_points_hold_what_lies_in_them(
 @given(st.data())
 def test_windows_of_many_points(data: st.DataObject) -> None:
     points = clustered(30_000)
-    order = SpatialOrder.of(points)
+    order = SpatialOrder.build(points)
     assert order.levels > 4
     low, high = points.min(axis=0), points.max(axis=0)
     x = sorted(data.draw(st.tuples(*[st.floats(low[0] - 1, high[0] + 1)] * 2)))
@@ -68,7 +68,7 @@ def test_windows_of_many_points(data: st.DataObject) -> None:
 
 def test_a_small_window_touches_few_points() -> None:
     points = np.random.default_rng(1).random((200_000, 2)).astype(np.float32)
-    order = SpatialOrder.of(points)
+    order = SpatialOrder.build(points)
     runs = order.window(0.4, 0.45, 0.7, 0.75)
     inside = len(in_window(points, 0.4, 0.45, 0.7, 0.75))
     assert 0 < inside <= int(np.diff(runs, axis=1).sum()) < 20_000
@@ -77,7 +77,7 @@ def test_a_small_window_touches_few_points() -> None:
 
 def test_nothing_depends_on_the_number_of_threads() -> None:
     points = clustered(150_000, 3)
-    one, two = SpatialOrder.of(points, n_jobs=1), SpatialOrder.of(points, n_jobs=2)
+    one, two = SpatialOrder.build(points, n_jobs=1), SpatialOrder.build(points, n_jobs=2)
     for name in ("steps", "points", "offsets"):
         assert np.array_equal(getattr(one, name), getattr(two, name))
     xs, ys = [-9.0, 9.0, 3.0, -4.0], [-9.0, -5.0, 12.0, 1.0]
@@ -90,36 +90,36 @@ def test_polygons(rows: list[tuple[float, float]], corners: list[tuple[float, fl
     points = np.array(rows, np.float32).reshape(-1, 2)
     xs, ys = [c[0] for c in corners], [c[1] for c in corners]
     expected = in_polygon(points, xs, ys).tolist() if len(corners) > 2 else []
-    assert SpatialOrder.of(points).inside(xs, ys).tolist() == expected
+    assert SpatialOrder.build(points).inside(xs, ys).tolist() == expected
 
 
 def test_a_star_has_a_hole() -> None:
     points = clustered(3_000, 5)
     turn = np.arange(5) * 4 * np.pi / 5
     xs, ys = (8 * np.cos(turn)).tolist(), (8 * np.sin(turn)).tolist()
-    found = SpatialOrder.of(points).inside(xs, ys)
+    found = SpatialOrder.build(points).inside(xs, ys)
     assert found.tolist() == in_polygon(points, xs, ys).tolist()
     assert 0 < len(found) < len(points)
     middle = np.array([[0.0, 0.0], [5.0, 0.0]], np.float32)
-    assert SpatialOrder.of(middle).inside(xs, ys).tolist() == [1]
+    assert SpatialOrder.build(middle).inside(xs, ys).tolist() == [1]
 
 
 def test_a_sample_is_spread_over_the_map() -> None:
     points = clustered(20_000)
-    order = SpatialOrder.of(points)
+    order = SpatialOrder.build(points)
     sample = order.sample(500)
     assert 450 <= len(sample) <= 500
     assert (np.diff(sample) > 0).all()
     assert np.abs(points[sample].mean(axis=0) - points.mean(axis=0)).max() < 0.2
     assert len(order.sample(10**9)) == len(points)
-    assert len(SpatialOrder.of(np.zeros((0, 2))).sample(5)) == 0
+    assert len(SpatialOrder.build(np.zeros((0, 2))).sample(5)) == 0
 
 
 def test_what_is_not_a_map_is_refused() -> None:
     for wrong in (np.zeros(4), np.zeros((3, 1)), np.array([[0, np.nan]]), np.array([[np.inf, 0]])):
         with pytest.raises(InputError, match="coordinates"):
-            SpatialOrder.of(wrong)
-    order = SpatialOrder.of(np.zeros((4, 2)))
+            SpatialOrder.build(wrong)
+    order = SpatialOrder.build(np.zeros((4, 2)))
     with pytest.raises(InputError, match="finite"):
         order.inside([0, 1, np.nan], [0, 1, 2])
     with pytest.raises(InputError, match="corners"):
@@ -134,7 +134,7 @@ def test_what_is_not_a_map_is_refused() -> None:
 def test_it_is_stored_beside_the_projection_and_mapped(tmp_path: Path) -> None:
     trace = make_trace(tmp_path / "a.zarr", 12)
     assert open_spatial_order(trace, "tsne") is None
-    made = SpatialOrder.of(trace.projection("tsne").coordinates)
+    made = SpatialOrder.build(trace.projection("tsne").coordinates)
     stored = store_spatial_order(trace, "tsne")
     for name in ("steps", "points", "offsets"):
         assert np.array_equal(getattr(made, name), getattr(stored, name))
@@ -177,7 +177,7 @@ def test_a_damaged_order_is_refused_and_made_again(tmp_path: Path, damage: str) 
         (folder / "points" / "zarr.json").write_text(json.dumps(about))
     with pytest.raises(StoreError, match="projections/tsne/spatial is damaged"):
         open_spatial_order(trace, "tsne")
-    expected = SpatialOrder.of(trace.projection("tsne").coordinates)
+    expected = SpatialOrder.build(trace.projection("tsne").coordinates)
     assert np.array_equal(spatial_order(trace, "tsne").steps, expected.steps)
     assert open_spatial_order(trace, "tsne") is not None
 
