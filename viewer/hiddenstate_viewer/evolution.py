@@ -8,9 +8,9 @@ import numpy as np
 from bokeh.models import BoxAnnotation, ColumnDataSource, FixedTicker, Range1d, Span
 from numpy.typing import NDArray
 
-from hiddenstate_viewer.colours import OTHER, WHITE, Palette, hex_of, ramp, rgba32
+from hiddenstate_viewer.colours import OTHER, Palette, hex_of, ramp, rgba32
 from hiddenstate_viewer.data import Reading
-from hiddenstate_viewer.theme import INK, MUTED, quiet_figure
+from hiddenstate_viewer.theme import LIGHT, Look, quiet_figure
 
 __all__ = ["THRESHOLD", "SequenceCharts", "heat_rows", "short"]
 
@@ -18,7 +18,7 @@ __all__ = ["THRESHOLD", "SequenceCharts", "heat_rows", "short"]
 MAX_ROWS = 8
 ROW, BARS = 22, 120
 #: Words are labelled in the map from this step distance on, in percent of the data set's largest.
-THRESHOLD = 30
+THRESHOLD = 40
 _LEFT = 78
 
 
@@ -60,7 +60,7 @@ def heat_rows(reading: Reading, palette: Palette) -> tuple[list[str], NDArray[np
     names = [palette.classes[c] for c in chosen]
     if count > MAX_ROWS:
         rest = np.clip(1 - p[:, chosen].sum(axis=1), 0, 1)
-        rows.append(ramp(WHITE, OTHER)[np.rint(rest * 255).astype(np.int64)])
+        rows.append(ramp(palette.ground, OTHER)[np.rint(rest * 255).astype(np.int64)])
         names.append(f"{count - len(chosen)} others")
     colours = np.stack(rows) if rows else np.zeros((0, len(p), 3), np.uint8)
     return names, colours, reading.colours[None]
@@ -73,10 +73,12 @@ class SequenceCharts:
     ----------
     palette : Palette
         Colours of the classes.
+    look : Look
+        Neutral colours of the page.
     """
 
-    def __init__(self, palette: Palette) -> None:
-        self.palette = palette
+    def __init__(self, palette: Palette, look: Look = LIGHT) -> None:
+        self.palette, self.look = palette, look
         self.positions = Range1d(0.5, 1.5)
         self.rows = min(len(palette.classes), MAX_ROWS)
         self._cells = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
@@ -86,6 +88,7 @@ class SequenceCharts:
 
     def _heatmap(self) -> Any:
         plot = quiet_figure(
+            self.look,
             height=round(ROW * (self.rows + 0.6)) + 2,
             sizing_mode="stretch_width",
             x_range=self.positions,
@@ -97,12 +100,13 @@ class SequenceCharts:
         plot.image_rgba(image="image", x="x", y="y", dw="dw", dh="dh", source=self._cells)
         plot.xaxis.visible = False
         plot.yaxis.axis_line_color = None
-        self.heat_box = _box()
+        self.heat_box = _box(self.look)
         plot.add_layout(self.heat_box)
         return plot
 
     def _barchart(self) -> Any:
         plot = quiet_figure(
+            self.look,
             height=BARS,
             sizing_mode="stretch_width",
             x_range=self.positions,
@@ -115,13 +119,22 @@ class SequenceCharts:
         plot.vbar(x="x", top="top", width=0.86, color="colour", line_width=0, source=self._bars)
         plot.yaxis.ticker = FixedTicker(ticks=[0, 0.5, 1])
         plot.yaxis.axis_line_color = None
-        plot.ygrid.grid_line_color = "#eef0f2"
+        plot.ygrid.grid_line_color = self.look.line
+        plot.ygrid.grid_line_alpha = 0.6
         plot.ygrid.ticker = plot.yaxis[0].ticker
         plot.xaxis.ticker.desired_num_ticks = 8
         plot.xaxis.major_label_standoff = 3
-        self.bar_box = _box()
+        self.bar_box = _box(self.look)
         self.threshold = Span(
-            location=THRESHOLD / 100, dimension="width", line_color=MUTED, line_width=1, line_dash="4 3", syncable=False
+            location=THRESHOLD / 100,
+            dimension="width",
+            line_color=self.look.muted,
+            line_width=1,
+            line_dash="4 3",
+            editable=True,
+            hover_line_color=self.look.ink,
+            hover_line_width=2,
+            syncable=False,
         )
         plot.add_layout(self.bar_box)
         plot.add_layout(self.threshold)
@@ -158,13 +171,13 @@ class SequenceCharts:
         self.positions.update(start=0.5, end=count + 0.5)
 
 
-def _box() -> BoxAnnotation:
+def _box(look: Look) -> BoxAnnotation:
     return BoxAnnotation(
         left=-1,
         right=0,
         visible=False,
         fill_color=None,
-        line_color=INK,
+        line_color=look.ink,
         line_width=1.5,
         level="annotation",
         syncable=False,

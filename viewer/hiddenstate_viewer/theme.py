@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any
 
 __all__ = [
-    "DARK", "FONT", "INK", "LIGHT", "LINE", "LOOKS", "MUTED", "PAGE_CSS", "SMALL", "UNIT", "VIEW_CSS", "Look",
-    "quiet_figure", "quieten",
+    "CARD_CSS", "DARK", "FONT", "HOVER_CSS", "INK", "INK_CSS", "LIGHT", "LINE", "LINE_CSS", "LOOKS", "MUTED",
+    "MUTED_CSS", "PAGE_CSS", "PAPER_CSS", "SMALL", "UNIT", "VIEW_CSS", "Look", "quiet_figure", "quieten",
 ]  # fmt: skip
 
 FONT = 'Inter, "Segoe UI", Roboto, "Helvetica Neue", Arial, system-ui, sans-serif'
@@ -66,7 +66,7 @@ DARK = Look(
 LOOKS = {look.name: look for look in (LIGHT, DARK)}
 INK, MUTED, LINE = LIGHT.ink, LIGHT.muted, LIGHT.line
 #: The colours as CSS: those of the page's theme, or light ones where no page says otherwise (in a notebook).
-_INK, _MUTED, _LINE, _PAPER, _CARD, _HOVER = (
+INK_CSS, MUTED_CSS, LINE_CSS, PAPER_CSS, CARD_CSS, HOVER_CSS = (
     f"var(--hs-{name}, {getattr(LIGHT, name)})" for name in ("ink", "muted", "line", "paper", "card", "hover")
 )
 #: Sizes of type in pixels: captions and axes, text, headings, key figures.
@@ -74,60 +74,68 @@ SMALL, TEXT, HEAD, FIGURE = 11, 13, 15, 22
 
 #: Of the document: nothing but the ground on which the page lies.
 PAGE_CSS = f"""
-html, body {{ margin: 0; height: 100%; background: {_PAPER}; overflow: hidden; font-family: {FONT}; }}
+html, body {{ margin: 0; height: 100%; background: {PAPER_CSS}; overflow: hidden; font-family: {FONT}; }}
 """
 
 #: Of every view; it goes into each one's shadow tree, so names stay short.
 VIEW_CSS = f"""
-:host {{ font-family: {FONT}; font-size: {TEXT}px; line-height: 1.45; color: {_INK}; --u: {UNIT}px; }}
+:host {{ font-family: {FONT}; font-size: {TEXT}px; line-height: 1.45; color: {INK_CSS}; --u: {UNIT}px; }}
 .bk-clearfix {{ height: 100%; }}
 .hs-brand {{ font-size: {HEAD}px; font-weight: 650; letter-spacing: -.01em; white-space: nowrap; }}
-.hs-brand span {{ font-weight: 400; color: {_MUTED}; margin-left: 10px; font-size: {TEXT}px; }}
-.hs-summary {{ color: {_MUTED}; text-align: right; white-space: nowrap; }}
-.hs-summary b {{ color: {_INK}; font-weight: 600; }}
+.hs-brand span {{ font-weight: 400; color: {MUTED_CSS}; margin-left: 10px; font-size: {TEXT}px; }}
+.hs-summary {{ color: {MUTED_CSS}; text-align: right; white-space: nowrap; }}
+.hs-summary b {{ color: {INK_CSS}; font-weight: 600; }}
 .hs-title {{ font-size: {TEXT}px; font-weight: 650; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }}
-.hs-title small {{ font-size: {SMALL}px; font-weight: 400; color: {_MUTED}; margin-left: 6px; }}
-.hs-caption {{ font-size: {SMALL}px; color: {_MUTED}; }}
+.hs-title small {{ font-size: {SMALL}px; font-weight: 400; color: {MUTED_CSS}; margin-left: 6px; }}
+.hs-caption {{ font-size: {SMALL}px; color: {MUTED_CSS}; }}
 .hs-head .hs-caption {{ white-space: nowrap; flex: none; }}
-.hs-tips {{ font-size: 12px; color: {_MUTED}; border-top: 1px solid {_LINE}; padding-top: 10px; margin: 0; }}
+.hs-tips {{ font-size: 12px; color: {MUTED_CSS}; border-top: 1px solid {LINE_CSS}; padding-top: 10px; margin: 0; }}
 .hs-tips p {{ margin: 0 0 5px; }}
-.hs-tips b {{ color: {_INK}; font-weight: 600; }}
+.hs-tips b {{ color: {INK_CSS}; font-weight: 600; }}
 .hs-figures {{ display: grid; grid-template-columns: repeat(4, auto); justify-content: space-between; gap: 12px; }}
 .hs-figures div {{ font-size: {FIGURE}px; font-weight: 600; letter-spacing: -.02em; line-height: 1.2;
   font-variant-numeric: tabular-nums; }}
-.hs-figures div small {{ display: block; font-size: {SMALL}px; font-weight: 400; color: {_MUTED}; letter-spacing: 0; }}
+.hs-figures div small {{ display: block; font-size: {SMALL}px; font-weight: 400; color: {MUTED_CSS};
+  letter-spacing: 0; }}
 .hs-head {{ display: flex; align-items: baseline; gap: 10px; }}
 .hs-head .hs-id {{ font-size: {HEAD}px; font-weight: 650; overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap; }}
 .hs-verdict {{ display: grid; grid-template-columns: repeat(4, auto); justify-content: space-between; gap: 12px;
   font-weight: 600; }}
-.hs-verdict small {{ display: block; font-size: {SMALL}px; font-weight: 400; color: {_MUTED}; }}
+.hs-verdict small {{ display: block; font-size: {SMALL}px; font-weight: 400; color: {MUTED_CSS}; }}
 .hs-chip {{ display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 6px; }}
 .hs-words {{ height: 100%; overflow-y: auto; box-sizing: border-box; line-height: 1.75; scrollbar-width: thin;
   overflow-wrap: anywhere; padding: 2px; }}
 .hs-word {{ padding: 1px 3px; border-radius: 3px; cursor: default; unicode-bidi: isolate; white-space: pre-wrap; }}
 .hs-word.hs-unknown {{ text-decoration: underline dotted; text-underline-offset: 3px; }}
-.hs-word.hs-on {{ outline: 2px solid {_INK}; outline-offset: 0; }}
-.hs-readout {{ font-size: {SMALL}px; color: {_MUTED}; height: 16px; white-space: nowrap; overflow: hidden;
+.hs-word.hs-on {{ outline: 2px solid {INK_CSS}; outline-offset: 0; }}
+.hs-player {{ display: flex; align-items: center; gap: 10px; font-size: {SMALL}px; color: {MUTED_CSS}; }}
+.hs-play {{ font: inherit; width: 54px; padding: 3px 0; border-radius: 6px; border: 1px solid {LINE_CSS};
+  cursor: pointer; background: {CARD_CSS}; color: {INK_CSS}; }}
+.hs-play:hover {{ background: {HOVER_CSS}; }}
+.hs-play:focus-visible, .hs-scrub:focus-visible {{ outline: 2px solid {INK_CSS}; outline-offset: 1px; }}
+.hs-scrub {{ flex: 1; min-width: 0; accent-color: {INK_CSS}; height: 4px; margin: 0; }}
+.hs-place {{ min-width: 84px; text-align: right; font-variant-numeric: tabular-nums; }}
+.hs-readout {{ font-size: {SMALL}px; color: {MUTED_CSS}; height: 16px; white-space: nowrap; overflow: hidden;
   text-overflow: ellipsis; font-variant-numeric: tabular-nums; }}
-.hs-readout b {{ color: {_INK}; font-weight: 600; }}
+.hs-readout b {{ color: {INK_CSS}; font-weight: 600; }}
 .hs-legend {{ display: flex; flex-wrap: wrap; gap: 4px 14px; align-items: center; font-size: {SMALL}px;
-  color: {_MUTED}; min-width: 0; }}
+  color: {MUTED_CSS}; min-width: 0; }}
 .hs-legend > span {{ white-space: nowrap; display: inline-flex; align-items: center; max-width: 16em;
   overflow: hidden; }}
 .hs-scale {{ display: inline-block; width: 112px; height: 8px; border-radius: 2px; margin: 0 7px; }}
 .hs-ring {{ display: inline-block; width: 7px; height: 7px; border-radius: 50%; border: 2px solid #98a0a9;
   margin-right: 6px; }}
-.hs-ring.hs-end {{ border-color: {_INK}; }}
+.hs-ring.hs-end {{ border-color: {INK_CSS}; }}
 .hs-empty {{ height: 100%; display: flex; flex-direction: column; align-items: center; justify-content: center;
-  text-align: center; color: {_MUTED}; gap: 8px; padding: 24px; box-sizing: border-box; }}
-.hs-empty b {{ color: {_INK}; font-size: {HEAD}px; font-weight: 600; }}
-.hs-empty code {{ background: {_PAPER}; border: 1px solid {_LINE}; border-radius: 4px; padding: 3px 8px;
-  color: {_INK}; }}
+  text-align: center; color: {MUTED_CSS}; gap: 8px; padding: 24px; box-sizing: border-box; }}
+.hs-empty b {{ color: {INK_CSS}; font-size: {HEAD}px; font-weight: 600; }}
+.hs-empty code {{ background: {PAPER_CSS}; border: 1px solid {LINE_CSS}; border-radius: 4px; padding: 3px 8px;
+  color: {INK_CSS}; }}
 """
 
 #: Of a card: a plain ground, a thin border.
-CARD = {"background": _CARD, "border": f"1px solid {_LINE}", "border-radius": "8px", "box-sizing": "border-box"}
+CARD = {"background": CARD_CSS, "border": f"1px solid {LINE_CSS}", "border-radius": "8px", "box-sizing": "border-box"}
 
 
 def quiet_figure(look: Look = LIGHT, **options: Any) -> Any:

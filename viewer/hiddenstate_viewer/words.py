@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from html import escape
 
 import numpy as np
 
-from hiddenstate_viewer.colours import UNSURE, Palette, hex_of, ramp, readable_text
+from hiddenstate_viewer.colours import Palette, hex_of, ramp, readable_text
 from hiddenstate_viewer.data import Reading
 
-__all__ = ["gradient", "header_html", "legend_html", "words_html"]
+__all__ = ["Scale", "gradient", "header_html", "legend_html", "words_html"]
 
 
 def words_html(reading: Reading | None, page: str) -> str:
@@ -59,11 +60,41 @@ def gradient(colours: np.ndarray) -> str:
     return f"linear-gradient(90deg,{','.join(hex_of(colours[picks]))})"
 
 
-def legend_html(palette: Palette, colour_by: str = "prediction", *, trajectory: bool = False, most: int = 12) -> str:
-    """Markup of the legend of the map, words and bars."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scale:
+    """A scale of numbers that colours the states.
+
+    Parameters
+    ----------
+    label : str
+        What they are.
+    colours : (K, 3) uint8
+        From the low end to the high one.
+    low, high : float
+        The ends.
+    """
+
+    label: str
+    colours: np.ndarray
+    low: float
+    high: float
+
+
+def legend_html(
+    palette: Palette,
+    colour_by: str = "prediction",
+    *,
+    trajectory: bool = False,
+    most: int = 12,
+    scale: Scale | None = None,
+) -> str:
+    """Markup of the legend of the map, words and bars; `scale` where states are coloured by numbers."""
     parts = []
     names = [escape(name) for name in palette.classes]
-    if palette.binary and colour_by == "prediction":
+    if scale is not None:
+        ramp_of = f'<i class="hs-scale" style="background:{gradient(scale.colours)}"></i>'
+        parts.append(f"<span>{escape(scale.label)}&nbsp; {scale.low:.3g}{ramp_of}{scale.high:.3g}</span>")
+    if palette.binary and (colour_by == "prediction" or scale is not None):
         both = f'<i class="hs-scale" style="background:{gradient(palette.diverging)}"></i>'
         parts.append(f"<span>{names[0]}{both}{names[1]}</span>")
     else:
@@ -75,9 +106,9 @@ def legend_html(palette: Palette, colour_by: str = "prediction", *, trajectory: 
             parts.append(f"<span>and {rest} more</span>")
         if colour_by == "prediction" and len(names) > 2:
             red, green, blue = (int(v) for v in palette.hues[0])
-            scale = ramp(UNSURE, (red, green, blue))
+            sure = ramp(palette.unsure, (red, green, blue))
             parts.append(
-                f'<span>unsure<i class="hs-scale" style="width:56px;background:{gradient(scale)}"></i>sure</span>'
+                f'<span>unsure<i class="hs-scale" style="width:56px;background:{gradient(sure)}"></i>sure</span>'
             )
     if trajectory:
         parts.append('<span><i class="hs-ring"></i>start</span><span><i class="hs-ring hs-end"></i>end</span>')
