@@ -1,6 +1,7 @@
 """Answers read off a trace."""
 
 from hiddenstate_core.analysis.divergence import Divergence, divergence
+from hiddenstate_core.analysis.flow import Flow, class_flow
 from hiddenstate_core.analysis.overview import DatasetOverview, confusion_matrix, dataset_overview
 from hiddenstate_core.analysis.placer import SentencePlacer, place_text
 from hiddenstate_core.analysis.prediction import PredictionEvolution, prediction_evolution
@@ -12,6 +13,7 @@ from hiddenstate_core.analysis.sentence import TextReading, check_model, find_mo
 __all__ = [
     "DatasetOverview",
     "Divergence",
+    "Flow",
     "Matches",
     "PredictionEvolution",
     "Query",
@@ -20,6 +22,7 @@ __all__ = [
     "StateSource",
     "TextReading",
     "check_model",
+    "class_flow",
     "confusion_matrix",
     "dataset_overview",
     "divergence",
