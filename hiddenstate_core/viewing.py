@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hiddenstate_core.errors import MissingExtraError
+from hiddenstate_core.errors import InputError, MissingExtraError
 from hiddenstate_core.traces.trace import Trace
 
-__all__ = ["picture", "report", "view", "viewer_module"]
+__all__ = ["ServeOptions", "picture", "report", "view", "viewer_module"]
 
 #: Libraries of the extra. All are looked for at once, since the viewer imports some of them late.
 _NEEDED = ("bokeh", "colorcet", "datashader", "holoviews", "matplotlib", "pandas", "panel", "PIL")
+
+
+@dataclasses.dataclass(frozen=True)
+class ServeOptions:
+    """How the viewer is served to others; the defaults are for one's own browser.
+
+    Parameters
+    ----------
+    token : str or None
+        What a visitor must have, at least 16 letters, digits and signs of ``. _ ~ -``. Where others than this machine
+        can reach the server and none is given, here or in ``HIDDENSTATE_TOKEN``, a random one is made.
+    no_token : bool
+        Whether anyone who can reach the server may look at everything.
+    origins : tuple of str
+        ``HOST`` or ``HOST:PORT`` as it stands in the visitors' browsers, for each reverse proxy in front.
+    prefix : str
+        Path under which a proxy shows the server, such as ``/tools/states``.
+    max_sessions : int
+        Pages that may be open at once.
+    """
+
+    token: str | None = dataclasses.field(default=None, repr=False)
+    no_token: bool = False
+    origins: tuple[str, ...] = ()
+    prefix: str = ""
+    max_sessions: int = 64
+
+    def __post_init__(self) -> None:
+        if self.max_sessions < 1:
+            raise InputError(f"At least one page must be allowed to be open at once, not {self.max_sessions}.")
 
 
 def viewer_module(name: str) -> ModuleType:
@@ -40,22 +73,28 @@ def viewer_module(name: str) -> ModuleType:
 
 
 def view(
-    trace: Trace | str | os.PathLike[str],
+    trace: Trace | str | os.PathLike[str] | Sequence[Trace | str | os.PathLike[str]],
     *,
     host: str = "127.0.0.1",
     port: int = 0,
+    models: Sequence[str | os.PathLike[str]] = (),
+    options: ServeOptions | None = None,
     open_browser: bool = True,
 ) -> Any:
     """Look at a trace: in a notebook, the page itself; elsewhere, serve it until interrupted.
 
     Parameters
     ----------
-    trace : Trace or path-like
-        What to show.
+    trace : Trace, path-like, or several of them
+        What to show; several are served at an address each, with a page that lists them.
     host : str
         Address to serve on.
     port : int
         Port to serve on; 0 for any free one.
+    models : sequence of path-like
+        Checkpoints that recorded the traces, for reading sentences typed in.
+    options : ServeOptions, optional
+        How it is served to others.
     open_browser : bool
         Whether a browser is opened at the page.
 
@@ -63,12 +102,29 @@ def view(
     ------
     MissingExtraError
         The viewer is not installed.
+    InputError
+        No trace, several in a notebook, or an option that cannot be meant.
+    HiddenStateError
+        A store or checkpoint that cannot be read, or an address that cannot be listened on.
     """
-    opened = trace if isinstance(trace, Trace) else Trace(trace)
+    several = [trace] if isinstance(trace, (Trace, str, os.PathLike)) else list(trace)
+    if not several:
+        raise InputError("There is no trace to look at; give at least one store.")
+    opened = [one if isinstance(one, Trace) else Trace(one) for one in several]
     if _in_notebook():
-        return viewer_module("page").build_page(opened)
+        if len(opened) > 1:
+            raise InputError(f"A notebook shows one trace at a time, not {len(opened)}; call view for each.")
+        return viewer_module("page").build_page(opened[0])
     serve = viewer_module("serve").serve
-    serve(opened.path, host=host, port=port, open_browser=open_browser, on_ready=_say_address)
+    serve(
+        [Path(one.path) for one in opened],
+        host=host,
+        port=port,
+        models=models,
+        options=options,
+        open_browser=open_browser,
+        on_ready=_say_address,
+    )
     return None
 
 

@@ -1,27 +1,32 @@
-"""Serve the page of a trace to a browser: on this machine only, a fresh page per session, one trace for all."""
+"""Serve the pages of traces to browsers: on this machine only unless told otherwise, a fresh page per session."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
-import socket
+import signal
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hiddenstate_core.errors import HiddenStateError, InputError
 from hiddenstate_core.traces import Trace
+from hiddenstate_core.viewing import ServeOptions
+from hiddenstate_viewer.access import Access, check_origin, check_prefix, choose_token, public_origins
+from hiddenstate_viewer.catalogue import Catalogue, Served
 from hiddenstate_viewer.data import ViewData
-from hiddenstate_viewer.density import density_image
-from hiddenstate_viewer.projection import ALL_POINTS
-from hiddenstate_viewer.state import Selection
-from hiddenstate_viewer.theme import PAGE_CSS
+from hiddenstate_viewer.limits import check_arguments
+from hiddenstate_viewer.listening import bind, bracketed, is_loopback, own_names, shown_host
 
-__all__ = ["ViewerServer", "serve", "start"]
+__all__ = ["ServeOptions", "Store", "ViewerServer", "serve", "start"]
 
+Store = Trace | str | os.PathLike[str]
+
+_log = logging.getLogger("hiddenstate.viewer")
 _TEMPLATE = """
 {% extends base %}
 {% block title %}TITLE{% endblock %}
@@ -29,7 +34,6 @@ _TEMPLATE = """
 {% block postamble %}<style>CSS</style>{% endblock %}
 {% block contents %}{{ embed(roots.page) }}{% endblock %}
 """
-_TRIES = 20
 
 
 class ViewerServer:
@@ -38,15 +42,27 @@ class ViewerServer:
     Attributes
     ----------
     address : str
-        Where the page is.
+        Where the page is, or that which lists the stores; with the token if there is one.
     port : int
         Its port.
+    token : str or None
+        What visitors must have.
     """
 
-    def __init__(self, address: str, port: int, stop: Callable[[], None]) -> None:
-        self.address = address
-        self.port = port
+    def __init__(self, running: _Running, stop: Callable[[], None]) -> None:
+        self.address, self.port, self.token = running.address, running.port, running.access.token
+        self._running = running
         self._stop = stop
+
+    @property
+    def sessions(self) -> int:
+        """Number of sessions that the server holds now, those included that are about to be freed."""
+        return int(self._running.application.session_count)
+
+    @property
+    def ready(self) -> bool:
+        """Whether all stores were opened; as ``/ready`` says."""
+        return self._running.catalogue.ready
 
     def stop(self) -> None:
         """End the server and wait until it has ended; safe to call twice."""
@@ -60,23 +76,31 @@ class ViewerServer:
 
 
 def serve(
-    store: Trace | str | os.PathLike[str],
+    stores: Store | Sequence[Store],
     *,
     host: str = "127.0.0.1",
     port: int = 0,
+    models: Sequence[str | os.PathLike[str]] = (),
+    options: ServeOptions | None = None,
     open_browser: bool = False,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve a trace until interrupted (Ctrl-C).
+    """Serve traces until interrupted (Ctrl-C, or a request to end).
+
+    The stores are read in the background: the address answers at once, and a page waits for its store.
 
     Parameters
     ----------
-    store : Trace or path-like
-        What to show.
+    stores : Trace, path-like, or a sequence of them
+        What to show. The page of one is at the root; several are at ``/s/NAME``, listed at the root.
     host : str
-        Address to listen on.
+        Address to listen on. Where others than this machine can reach it, visitors need a token.
     port : int
-        Port wanted; the next free one is taken if it is in use, any free one for 0.
+        Port wanted; the next free one of twenty is taken if it is in use, any free one for 0.
+    models : sequence of path-like
+        Checkpoints that recorded the stores, for reading sentences typed in.
+    options : ServeOptions, optional
+        Token, proxies in front, limits.
     open_browser : bool
         Whether a browser is opened at the page.
     on_ready : callable, optional
@@ -85,56 +109,66 @@ def serve(
     Raises
     ------
     HiddenStateError
-        No such store, a damaged one, or an address that cannot be listened on; before anything is served.
+        No such store or none that can be read, a checkpoint that recorded none of them, an option that cannot be
+        meant, or an address that cannot be listened on; before anything is served.
     """
-    data = _load(store)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    server, address = _listen(data, host, port)
+    running = None
     try:
-        if open_browser:
-            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        if on_ready is not None:
-            loop.call_soon(on_ready, address)
-        with contextlib.suppress(KeyboardInterrupt):
-            loop.run_forever()
+        running = _Running(stores, host, port, models, options or ServeOptions())
+        with _ended_by_signals(loop):
+            address = running.address
+            if open_browser:
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+            if on_ready is not None:
+                loop.call_soon(on_ready, address)
+            with contextlib.suppress(KeyboardInterrupt):
+                loop.run_forever()
     finally:
-        _close(server, loop)
+        _close(running, loop)
 
 
-def start(store: Trace | str | os.PathLike[str], *, host: str = "127.0.0.1", port: int = 0) -> ViewerServer:
-    """Serve a trace from a thread of its own and return at once; parameters and errors as `serve`.
+def start(
+    stores: Store | Sequence[Store],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    models: Sequence[str | os.PathLike[str]] = (),
+    options: ServeOptions | None = None,
+) -> ViewerServer:
+    """Serve traces from a thread of its own and return at once; parameters and errors as `serve`.
 
     Returns
     -------
     ViewerServer
         Its `stop` ends it; so does leaving it as a context manager.
     """
-    data = _load(store)
-    ready = threading.Event()
+    begun = threading.Event()
     found: dict[str, Any] = {}
 
     def run() -> None:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
+        running = None
         try:
-            found["server"], found["address"] = _listen(data, host, port)
-            found["loop"] = loop
-        except Exception as error:
-            found["error"] = error
-            loop.close()
-            return
-        finally:
-            ready.set()
-        try:
+            try:
+                running = found["running"] = _Running(stores, host, port, models, options or ServeOptions())
+                found["loop"] = loop
+            except BaseException as error:
+                found["error"] = error
+                return
+            finally:
+                begun.set()
             loop.run_forever()
         finally:
-            _close(found["server"], loop)
+            _close(running, loop)
 
     thread = threading.Thread(target=run, name="hiddenstate-viewer", daemon=True)
     thread.start()
-    ready.wait()
+    begun.wait()
     if "error" in found:
+        thread.join(20)
         raise found["error"]
 
     def stop() -> None:
@@ -143,90 +177,175 @@ def start(store: Trace | str | os.PathLike[str], *, host: str = "127.0.0.1", por
                 found["loop"].call_soon_threadsafe(found["loop"].stop)
             thread.join(20)
 
-    return ViewerServer(found["address"], found["server"].port, stop)
+    return ViewerServer(found["running"], stop)
 
 
-def _load(store: Trace | str | os.PathLike[str]) -> ViewData:
-    trace = store if isinstance(store, Trace) else Trace(Path(store))
-    data = ViewData(trace)
-    data.check()
-    return data
+class _Running:
+    """Everything that one server consists of; made on the thread whose event loop is to run it."""
+
+    def __init__(
+        self,
+        stores: Store | Sequence[Store],
+        host: str,
+        port: int,
+        models: Sequence[str | os.PathLike[str]],
+        options: ServeOptions,
+    ) -> None:
+        import panel as pn
+        from bokeh.server.server import BaseServer
+        from panel.io.application import build_applications
+        from tornado.httpserver import HTTPServer
+        from tornado.ioloop import IOLoop
+
+        from hiddenstate_viewer.routes import ViewerApplication
+
+        prefix = check_prefix(options.prefix)
+        origins = frozenset(pair for text in options.origins for pair in check_origin(text))
+        token = choose_token(options, public=not is_loopback(host) or public_origins(origins))
+        self.catalogue = Catalogue(_paths(stores), models, warm=_warm)
+        sockets, self.port = bind(host, port)
+        try:
+            self.access = Access(self.port, own_names(host, sockets), origins, token, prefix)
+            pn.extension("tabulator", notifications=False)
+            routes = {f"/s/{one.name}": one for one in self.catalogue.served}
+            if len(self.catalogue.served) == 1:
+                routes["/"] = self.catalogue.served[0]
+            self.application = ViewerApplication(
+                build_applications({route: _page_of(one) for route, one in routes.items()}),
+                routes,
+                self.catalogue,
+                self.access,
+                options.max_sessions,
+            )
+            # A proxy in front says who asks and over which protocol; nobody else is believed.
+            http = HTTPServer(
+                self.application,
+                xheaders=bool(prefix or origins),
+                max_header_size=64 << 10,
+                max_body_size=64 << 10,
+                idle_connection_timeout=600,
+            )
+            http.add_sockets(sockets)
+        except BaseException:
+            for one in sockets:
+                one.close()
+            raise
+        self.server = BaseServer(IOLoop.current(), self.application, http)
+        asyncio.get_event_loop().set_exception_handler(_unheard)
+        self.server.start()
+        self.catalogue.open()
+        query = "" if token is None else f"?token={token}"
+        self.address = f"http://{bracketed(shown_host(host))}:{self.port}{prefix}/{query}"
 
 
-def _listen(data: ViewData, host: str, port: int) -> tuple[Any, str]:
-    import panel as pn
-    from panel.io.server import get_server
+def _paths(stores: Store | Sequence[Store]) -> list[Path]:
+    several = [stores] if isinstance(stores, (Trace, str, os.PathLike)) else list(stores)
+    if not several:
+        raise InputError("There is nothing to serve; give at least one store.")
+    return [one.path if isinstance(one, Trace) else Path(one) for one in several]
 
-    if not 0 <= port <= 65_535:
-        raise InputError(f"A port lies in 0..65535, not {port}; 0 takes any free one.")
-    pn.extension("tabulator", notifications=False)
+
+def _page_of(served: Served) -> Callable[[], Any]:
+    """What builds the page of a store for a new session."""
 
     def page() -> Any:
-        from html import escape
+        import panel as pn
 
-        from hiddenstate_viewer.page import Page
+        from hiddenstate_viewer.theme import LIGHT, LOOKS, PAGE_CSS
 
-        title = escape(f"{data.name} · hiddenstate").replace("{", "&#123;").replace("%", "&#37;")
-        template = pn.Template(_TEMPLATE.replace("TITLE", title).replace("CSS", PAGE_CSS))
-        template.add_panel("page", Page(data, keys=True).layout)
-        return template
-
-    if len(data.trace.projections) and data.trace.steps > ALL_POINTS:
-        threading.Thread(target=_warm, args=(data,), daemon=True).start()
-    shown = "127.0.0.1" if host in ("", "0.0.0.0") else host
-    last: OSError | None = None
-    for attempt in range(_TRIES):
+        arguments = check_arguments(pn.state.session_args or {})
         try:
-            chosen = _free_port(host, 0 if port == 0 else min(port + attempt, 65_535))
-            origins = [f"{name}:{chosen}" for name in {shown, "127.0.0.1", "localhost"}]
-            server = get_server(
-                {"/": page},
-                port=chosen,
-                address=host,
-                websocket_origin=origins,
-                title=data.name,
-                start=False,
-                show=False,
-                verbose=False,
-            )
-        except OSError as error:
-            last = error
-            continue
-        server.start()
-        return server, f"http://{shown}:{chosen}/"
-    raise _UnreachableError(f"Nothing can listen on {host}, port {port} ({last}); choose another --port or --host.")
+            data = served.data
+            if data is None:  # gone between the request and the session, or when a browser comes back
+                raise InputError(served.problem or f"{served.name} is being opened; load this page again in a moment.")
+            view = _session_page(data, arguments)
+        except HiddenStateError as error:
+            view = _instead(served, str(error))
+        except Exception:
+            _log.exception("the page of %s cannot be built", served.path)
+            view = _instead(served, "Whoever started the server finds the reason in its log.")
+        look = LOOKS.get(arguments.get("theme", ""), LIGHT)
+        return _template(f"{served.path.name} · hiddenstate", f":root {{ {look.css} }} {PAGE_CSS}", view)
+
+    return page
+
+
+def _instead(served: Served, sentence: str) -> Any:
+    import panel as pn
+
+    from hiddenstate_viewer.notices import notice_fragment
+    from hiddenstate_viewer.theme import VIEW_CSS
+
+    what = notice_fragment(f"{served.name} cannot be shown", sentence)
+    return pn.pane.HTML(what, sizing_mode="stretch_both", stylesheets=[VIEW_CSS])
+
+
+def _session_page(data: ViewData, arguments: dict[str, str]) -> Any:
+    """One session's page; the one place where serving meets it."""
+    from hiddenstate_viewer.page import Page
+
+    return Page(data, keys=True).layout
+
+
+def _template(title: str, css: str, view: Any) -> Any:
+    import json
+
+    import panel as pn
+
+    # As a string of Jinja's, the title is text whatever the folder is called.
+    quoted = json.dumps(title)
+    template = pn.Template(_TEMPLATE.replace("TITLE", "{{ " + quoted + " | e }}").replace("CSS", css))
+    template.add_panel("page", view)
+    return template
 
 
 def _warm(data: ViewData) -> None:
-    # Datashader compiles its loops when they first run; meanwhile the page can already be asked for.
-    with contextlib.suppress(HiddenStateError):
-        name = Selection(data).projection
-        if name is not None:
-            density_image(data, name, "prediction", (0.0, 1.0), (0.0, 1.0), 16, 16)
+    """Compile what compiles when it first runs, so that no visitor waits for it."""
+    from hiddenstate_viewer.density import density_image
+    from hiddenstate_viewer.state import Selection
+
+    name = Selection(data).projection
+    if name is not None:
+        density_image(data, name, "prediction", (0.0, 1.0), (0.0, 1.0), 16, 16)
 
 
-class _UnreachableError(HiddenStateError, OSError):
-    """An address that cannot be listened on."""
+def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What becomes of an error that nobody waits for: of a browser that has gone, nothing."""
+    from tornado.iostream import StreamClosedError
+    from tornado.websocket import WebSocketClosedError
+
+    if not isinstance(context.get("exception"), (StreamClosedError, WebSocketClosedError)):
+        loop.default_exception_handler(context)
 
 
-def _free_port(host: str, port: int) -> int:
-    """The port if it can be listened on, any free one for 0; `OSError` otherwise."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        if os.name != "nt":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
-        probe.listen(1)
-        return int(probe.getsockname()[1])
+@contextlib.contextmanager
+def _ended_by_signals(loop: asyncio.AbstractEventLoop) -> Any:
+    """Let Ctrl-C and a request to end stop the loop between two pieces of its work, where signals can be had."""
+    taken = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, loop.stop)
+            taken.append(number)
+        except (ValueError, RuntimeError, NotImplementedError):  # another thread than the main one, or Windows
+            continue
+    try:
+        yield
+    finally:
+        for number in taken:
+            loop.remove_signal_handler(number)
 
 
-def _close(server: Any, loop: asyncio.AbstractEventLoop) -> None:
-    with contextlib.suppress(Exception):
-        server.stop()
+def _close(running: _Running | None, loop: asyncio.AbstractEventLoop) -> None:
+    if running is not None:
+        with contextlib.suppress(Exception):
+            running.server.stop()
+        with contextlib.suppress(Exception):
+            running.catalogue.close()
     with contextlib.suppress(Exception):
         pending = asyncio.all_tasks(loop)
         for task in pending:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
     asyncio.set_event_loop(None)
