@@ -2,6 +2,7 @@
 
 from hiddenstate_core.analysis.divergence import Divergence, divergence
 from hiddenstate_core.analysis.flow import Flow, class_flow
+from hiddenstate_core.analysis.impact import WordImpact, word_impact
 from hiddenstate_core.analysis.overview import DatasetOverview, confusion_matrix, dataset_overview
 from hiddenstate_core.analysis.placer import SentencePlacer, place_text
 from hiddenstate_core.analysis.prediction import PredictionEvolution, prediction_evolution
@@ -21,6 +22,7 @@ __all__ = [
     "SentencePlacer",
     "StateSource",
     "TextReading",
+    "WordImpact",
     "check_model",
     "class_flow",
     "confusion_matrix",
@@ -32,4 +34,5 @@ __all__ = [
     "prediction_evolution",
     "read_text",
     "recorded_states",
+    "word_impact",
 ]
