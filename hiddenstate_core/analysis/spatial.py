@@ -69,7 +69,7 @@ class SpatialOrder:
             array.flags.writeable = False  # as of a memory map, so that kernels are compiled once for both
 
     @classmethod
-    def of(cls, coordinates: ArrayLike, *, n_jobs: int | None = None) -> SpatialOrder:
+    def build(cls, coordinates: ArrayLike, *, n_jobs: int | None = None) -> SpatialOrder:
         """Sort the points of a map; O(N), some 30 bytes a point while it runs, the same for any number of threads.
 
         Parameters
@@ -250,7 +250,7 @@ def spatial_order(trace: Trace, projection: str, *, n_jobs: int | None = None) -
     try:
         return store_spatial_order(trace, projection, n_jobs=n_jobs)
     except (OutputError, OSError):  # a store that is read only, or a full disk
-        return SpatialOrder.of(trace.projection(projection).coordinates, n_jobs=n_jobs)
+        return SpatialOrder.build(trace.projection(projection).coordinates, n_jobs=n_jobs)
 
 
 def open_spatial_order(trace: Trace, projection: str) -> SpatialOrder | None:
@@ -269,9 +269,8 @@ def open_spatial_order(trace: Trace, projection: str) -> SpatialOrder | None:
         return None
     try:
         low, width = attributes["low"], float(attributes["width"])
-        order = SpatialOrder(
-            arrays["steps"], arrays["points"], arrays["offsets"], (float(low[0]), float(low[1])), width
-        )
+        corner = float(low[0]), float(low[1])
+        order = SpatialOrder(arrays["steps"], arrays["points"], arrays["offsets"], corner, width)
         fault = _fault(order, trace.steps)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         fault = f"{error!r}"
@@ -307,7 +306,7 @@ def store_spatial_order(trace: Trace, projection: str, *, n_jobs: int | None = N
     coordinates = trace.projection(projection).coordinates
     if not os.access(folder, os.W_OK):
         raise OutputError(f"{folder} cannot be written, so the spatial order of the map is not stored.")
-    order = SpatialOrder.of(coordinates, n_jobs=n_jobs)
+    order = SpatialOrder.build(coordinates, n_jobs=n_jobs)
     if _identity(folder) != place:  # another process has replaced the projection meanwhile
         return order
     arrays: dict[str, tuple[NDArray[Any], tuple[str, ...]]] = {
@@ -318,9 +317,6 @@ def store_spatial_order(trace: Trace, projection: str, *, n_jobs: int | None = N
     attributes = {"schema": _SCHEMA, "curve": "morton", "low": list(order.low), "width": order.width}
     write_mapped(trace.path, projection, _PART, arrays, attributes)
     return open_spatial_order(trace, projection) or order
-
-
-# -- inside ---------------------------------------------------------------------------------------------------------
 
 
 def _identity(folder: Any) -> tuple[int, int] | None:
