@@ -1,38 +1,58 @@
-"""Small parts that the page is put together from: cards, captions, selectors, buttons, the slider."""
+"""Small parts that the page is put together from: cards, captions, selectors, buttons, switches, popovers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import panel as pn
-from bokeh.models import Slider
 
-from hiddenstate_viewer.evolution import THRESHOLD
 from hiddenstate_viewer.theme import CARD, SMALL, UNIT, VIEW_CSS
+from hiddenstate_viewer.theme import CARD_CSS as GROUND
+from hiddenstate_viewer.theme import HOVER_CSS as HOVER
+from hiddenstate_viewer.theme import INK_CSS as INK
+from hiddenstate_viewer.theme import LINE_CSS as LINE
+from hiddenstate_viewer.theme import MUTED_CSS as MUTED
 
-__all__ = ["CONTROL_CSS", "button", "card", "html", "select", "slider"]
+__all__ = ["CONTROL_CSS", "button", "card", "check", "html", "popover", "select", "slider"]
 
 CONTROL_CSS = (
     VIEW_CSS
     + f"""
-label {{ font-size: {SMALL}px; color: #5b636d; }}
-.bk-input-group {{ flex-direction: row; align-items: center; gap: 6px; }}
-select.bk-input {{ height: 28px; padding: 2px 26px 2px 8px; font-size: 12px; border-radius: 6px; border-color: #dfe3e8;
-  background-color: #fff; }}
-.bk-input-group label, label span, span, .bk-slider-title {{ font-size: 11px; color: #5b636d; }}
-.bk-btn.bk-btn-default {{ font-size: 12px; padding: 3px 10px; border-radius: 6px; border: 1px solid #d3d8de !important;
-  background: #fff !important; color: #1b1f24; white-space: nowrap; }}
-.bk-btn.bk-btn-default:hover {{ background: #f0f2f4 !important; }}
+label {{ font-size: {SMALL}px; color: {MUTED}; }}
+.bk-input-group {{ flex-direction: row; align-items: center; gap: 6px; color: {INK}; }}
+.bk-input-group label, label span, .bk-slider-title, .noUi-value {{ font-size: {SMALL}px; color: {MUTED}; }}
+.bk-input {{ background-color: {GROUND}; color: {INK}; border: 1px solid {LINE}; border-radius: 6px; font-size: 12px; }}
+select.bk-input {{ height: 28px; padding: 2px 26px 2px 8px; }}
+select.bk-input option {{ background: {GROUND}; color: {INK}; }}
+input[type=checkbox] {{ accent-color: {INK}; margin: 0; }}
+.bk-btn.bk-btn-default, .bk-btn.bk-btn-light {{ font-size: 12px; padding: 3px 10px; border-radius: 6px;
+  border: 1px solid {LINE} !important; background: {GROUND} !important; color: {INK}; white-space: nowrap; }}
+.bk-btn.bk-btn-default:hover, .bk-btn.bk-btn-default.bk-active {{ background: {HOVER} !important; }}
+.bk-btn:focus-visible, .bk-input:focus-visible, input:focus-visible {{ outline: 2px solid {INK}; outline-offset: 1px; }}
+.noUi-target {{ background: {LINE}; border: none; box-shadow: none; height: 4px; }}
+.noUi-connect {{ background: {MUTED}; }}
+.noUi-handle {{ background: {GROUND}; border: 1px solid {MUTED}; box-shadow: none; }}
 """
 )
+_POPOVER = {
+    **CARD,
+    "position": "absolute",
+    "z-index": "30",
+    "box-shadow": "0 8px 28px rgba(0, 0, 0, .18)",
+    "padding": f"{UNIT + 4}px {2 * UNIT}px",
+    "gap": f"{UNIT}px",
+}
 
 
 def html(text: str, **options: Any) -> Any:
+    """A pane of markup that is ours: whatever comes from outside must be escaped in it."""
     options = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [VIEW_CSS], **options}
     return pn.pane.HTML(text, **options)
 
 
-def card(*views: Any, flex: str) -> Any:
+def card(*views: Any, flex: str, **styles: str) -> Any:
+    """A column on a plain ground that takes the share `flex` (as in CSS) of its row."""
     return pn.Column(
         *views,
         sizing_mode="stretch_both",
@@ -44,34 +64,55 @@ def card(*views: Any, flex: str) -> Any:
             "padding": f"{UNIT + 4}px {2 * UNIT}px",
             "gap": f"{UNIT}px",
             "overflow": "hidden",
+            **styles,
         },
     )
 
 
-def select(label: str, options: Any, parameter: Any) -> Any:
+def popover(*views: Any, width: int, **styles: str) -> Any:
+    """A card over the page, not shown until its `visible` is set."""
+    return pn.Column(
+        *views,
+        visible=False,
+        width=width,
+        margin=0,
+        styles={**_POPOVER, **styles},
+        css_classes=["hs-popover"],
+    )
+
+
+def select(label: str, options: Any, parameter: Any, *, width: int = 200) -> Any:
+    """A labelled selector of a parameter's value."""
     return pn.widgets.Select.from_param(
         parameter,
         label=label,
         options=options,
         sizing_mode=None,
-        width=200,
+        width=width,
         margin=0,
         align="center",
         stylesheets=[CONTROL_CSS],
     )
 
 
-def button(label: str, action: Any) -> Any:
-    button = pn.widgets.Button(
-        label=label, margin=0, sizing_mode=None, height=26, stylesheets=[CONTROL_CSS], align="start"
+def button(label: str, action: Callable[[], Any] | None, **options: Any) -> Any:
+    """A small button."""
+    made = pn.widgets.Button(
+        label=label, margin=0, sizing_mode=None, height=28, stylesheets=[CONTROL_CSS], align="center", **options
     )
     if action is not None:
-        button.on_click(lambda _event: action())
-    return button
+        made.on_click(lambda _event: action())
+    return made
 
 
-def slider() -> Any:
-    return Slider(
-        start=5, end=100, step=1, value=THRESHOLD, width=180, title="label words at steps ≥ %", margin=0,
-        bar_color="#8a9099", stylesheets=[CONTROL_CSS], name="hs-threshold",
-    )  # fmt: skip
+def check(label: str, parameter: Any) -> Any:
+    """A labelled checkbox of a parameter's value."""
+    return pn.widgets.Checkbox.from_param(parameter, label=label, margin=0, align="center", stylesheets=[CONTROL_CSS])
+
+
+def slider(label: str, parameter: Any, *, step: float = 1, width: int = 190) -> Any:
+    """A labelled slider of a number parameter's value."""
+    kind = pn.widgets.IntSlider if isinstance(step, int) else pn.widgets.FloatSlider
+    return kind.from_param(
+        parameter, label=label, step=step, width=width, margin=0, align="center", stylesheets=[CONTROL_CSS]
+    )

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from hiddenstate_core.analysis import (
     DatasetOverview,
+    Flow,
     Matches,
     PredictionEvolution,
     Query,
     SearchIndex,
+    class_flow,
     dataset_overview,
     find_sequences,
     prediction_evolution,
@@ -280,6 +282,12 @@ class ViewData:
     def order(self, projection: str) -> SpatialOrder:
         """A map's points in spatial order: from the store where it has them, else sorted now."""
         return self.keep("order", projection, lambda: spatial_order(self.trace, projection))
+
+    def flow(self, projection: str, label: int) -> Flow:
+        """Mean path of a true class's sequences through a map."""
+        return self.keep(
+            "flow", (projection, label), lambda: class_flow(self.trace, self.coordinates(projection), label)
+        )
 
     def nearest(self, projection: str, x: float, y: float, reach: float) -> int | None:
         """Number of the step whose point lies nearest to (x, y), within `reach`; O(N)."""

@@ -1,10 +1,12 @@
-// One cursor for all views of a page: hovering a word, a column, a bar or a point marks its counterparts everywhere.
-// It runs in the browser alone, so it needs no server and works in a report opened from a file.
+// One cursor for all views of a page: hovering a word, a column, a bar or a point marks its counterparts everywhere;
+// the scrubber holds it at a word, playback walks it through the sequence. It runs in the browser alone, so it needs no
+// server and works in a report opened from a file.
 (() => {
   if (window.hiddenstate) return
   const pages = new Map()
-  const MOST_LABELS = 16
   const REACH = 14 // pixels within which a point of the trajectory is taken to be meant
+  const PALE = 0.12 // of the way that lies beyond the scrubber
+  const [WHOLE, LEAST, MOST] = [20000, 40, 400] // milliseconds of playback: of all words, and of one
 
   const deep = (root, selector) => {
     const found = root.querySelector(selector)
@@ -22,44 +24,38 @@
     return (page.elements[name] = deep(document, `.${name}[data-page="${page.id}"]`))
   }
   const column = (source, name) => source.data[name] ?? []
-  // A plot that has not been laid out yet has no size, and says so by throwing.
-  const sized = (plot) => {
-    try {
-      return plot.inner_width > 0 && plot.inner_height > 0
-    } catch {
-      return false
-    }
-  }
+  const steps = (page) => page.maps[0].steps
+  const count = (page) => column(steps(page), "word").length
   const scale = (plot) => [
     plot.inner_width / (plot.x_range.end - plot.x_range.start),
     plot.inner_height / (plot.y_range.end - plot.y_range.start),
   ]
+  // Where the cursor stands: at what the pointer is over, else where the scrubber holds it.
+  const at = (page) => (page.step >= 0 ? page.step : page.held)
 
   const readout = (page) => {
     const line = element(page, "hs-readout")
     if (!line) return
     line.replaceChildren()
-    if (page.step < 0) {
+    const step = at(page)
+    if (step < 0) {
       line.append(line.dataset.hint ?? "")
       return
     }
-    const at = (name) => column(page.steps, name)[page.step]
+    const value = (name) => column(steps(page), name)[step]
     const word = document.createElement("b")
-    word.textContent = at("word")
-    line.append(`${page.step + 1}  `, word, `  ${at("predicted")} ${(100 * at("confidence")).toFixed(1)} %`)
-    const jump = at("jump")
+    word.textContent = value("word")
+    line.append(`${step + 1}  `, word, `  ${value("predicted")} ${(100 * value("confidence")).toFixed(1)} %`)
+    const jump = value("jump")
     if (Number.isFinite(jump)) line.append(`  ·  step ${jump.toFixed(2)}`)
   }
 
-  const mark = (page, step, from) => {
-    const count = column(page.steps, "word").length
-    const next = Number.isInteger(step) && step >= 0 && step < count ? step : -1
-    if (next === page.step) return
-    page.step = next
+  const show = (page, from) => {
+    const step = at(page)
     const words = element(page, "hs-words")
     if (words) {
       words.querySelector(".hs-on")?.classList.remove("hs-on")
-      const word = next < 0 ? null : words.querySelector(`[data-step="${next}"]`)
+      const word = step < 0 ? null : words.querySelector(`[data-step="${step}"]`)
       if (word) {
         word.classList.add("hs-on")
         if (from !== "words") {
@@ -70,19 +66,83 @@
       }
     }
     for (const box of page.boxes)
-      box.setv(next < 0 ? { visible: false } : { left: next + 0.5, right: next + 1.5, visible: true })
-    if (page.focus) {
-      const x = column(page.steps, "x")[next]
-      const y = column(page.steps, "y")[next]
-      page.focus.data = Number.isFinite(x) ? { x: [x], y: [y] } : { x: [], y: [] }
+      box.setv(step < 0 ? { visible: false } : { left: step + 0.5, right: step + 1.5, visible: true })
+    for (const map of page.maps) {
+      const x = column(map.steps, "x")[step]
+      const y = column(map.steps, "y")[step]
+      map.focus.data = Number.isFinite(x) ? { x: [x], y: [y] } : { x: [], y: [] }
     }
     readout(page)
   }
 
-  const nearest = (page, x, y) => {
-    const xs = column(page.steps, "x")
-    const ys = column(page.steps, "y")
-    const [across, up] = scale(page.map)
+  const mark = (page, step, from) => {
+    const next = Number.isInteger(step) && step >= 0 && step < count(page) ? step : -1
+    if (next === page.step) return
+    page.step = next
+    show(page, from)
+  }
+
+  // The way beyond the scrubber is pale.
+  const dim = (page) => {
+    for (const map of page.maps) {
+      for (const source of [map.steps, map.segments]) {
+        const number = source.data.alpha?.length ?? 0
+        const shown = page.held < 0 ? number : source === map.steps ? page.held + 1 : page.held
+        const alpha = new Float32Array(number).fill(PALE)
+        alpha.fill(1, 0, Math.max(shown, 0))
+        if (!number) continue
+        source.data.alpha = alpha
+        source.change.emit()
+      }
+    }
+  }
+  const hold = (page, step, told) => {
+    const next = Number.isInteger(step) && step >= 0 && step < count(page) ? step : -1
+    if (next !== page.held) {
+      page.held = next
+      dim(page)
+      show(page, "scrubber")
+    }
+    const scrubber = element(page, "hs-scrub")
+    if (scrubber && Number(scrubber.value) !== next + 1) scrubber.value = next + 1
+    const place = element(page, "hs-place")
+    if (place) place.textContent = next < 0 ? `all ${count(page)}` : `${next + 1} of ${count(page)}`
+    if (told) ask(page, "step", next)
+  }
+
+  const pause = (page) => {
+    if (page.playing) clearInterval(page.playing)
+    page.playing = 0
+    const button = element(page, "hs-play")
+    if (!button) return
+    button.setAttribute("aria-pressed", "false")
+    button.textContent = "Play"
+  }
+  const play = (page) => {
+    if (page.playing) {
+      pause(page)
+      ask(page, "step", page.held)
+      return
+    }
+    const number = count(page)
+    if (!number) return
+    if (page.held >= number - 1) hold(page, -1)
+    const button = element(page, "hs-play")
+    button?.setAttribute("aria-pressed", "true")
+    if (button) button.textContent = "Pause"
+    page.playing = setInterval(() => {
+      hold(page, page.held + 1)
+      if (page.held >= count(page) - 1) {
+        pause(page)
+        ask(page, "step", page.held)
+      }
+    }, Math.min(Math.max(WHOLE / number, LEAST), MOST))
+  }
+
+  const nearest = (map, x, y) => {
+    const xs = column(map.steps, "x")
+    const ys = column(map.steps, "y")
+    const [across, up] = scale(map.plot)
     let best = -1
     let least = REACH * REACH
     for (let i = 0; i < xs.length; i++) {
@@ -94,78 +154,12 @@
     return best
   }
 
-  // Words at the longest steps, the longest first; a word that finds no free place is left out.
-  const context = document.createElement("canvas").getContext("2d")
-  const label = (page) => {
-    if (!page.labels || !page.map || !sized(page.map)) return
-    const out = { x: [], y: [], text: [], dx: [], dy: [] }
-    const threshold = page.threshold ? page.threshold.value / 100 : 1
-    const jumps = column(page.steps, "jump")
-    if (threshold < 1 && jumps.length) {
-      const xs = column(page.steps, "x")
-      const ys = column(page.steps, "y")
-      const words = column(page.steps, "word")
-      const [across, up] = scale(page.map)
-      const [left, bottom] = [page.map.x_range.start, page.map.y_range.start]
-      const order = Array.from(jumps.keys()).filter((i) => jumps[i] >= threshold && Number.isFinite(xs[i]))
-      order.sort((a, b) => jumps[b] - jumps[a])
-      const taken = []
-      context.font = page.font
-      for (const i of order.slice(0, MOST_LABELS)) {
-        const text = words[i].length > 24 ? `${words[i].slice(0, 23)}…` : words[i]
-        const wide = context.measureText(text).width + 2
-        const px = (xs[i] - left) * across
-        const py = (ys[i] - bottom) * up
-        for (const [dx, dy] of [[8, 7], [-8 - wide, 7], [8, -19], [-8 - wide, -19], [-wide / 2, 11], [-wide / 2, -24]]) {
-          const box = [px + dx, py + dy, px + dx + wide, py + dy + 13]
-          const inside = box[0] >= 0 && box[2] <= page.map.inner_width && box[1] >= 0 && box[3] <= page.map.inner_height
-          if (!inside || taken.some((t) => t[0] < box[2] && box[0] < t[2] && t[1] < box[3] && box[1] < t[3])) continue
-          taken.push(box)
-          out.x.push(xs[i])
-          out.y.push(ys[i])
-          out.text.push(text)
-          out.dx.push(dx)
-          out.dy.push(-dy)
-          break
-        }
-      }
-    }
-    page.labels.data = out
-  }
   const relabel = (page) => {
     if (page.pending) return
     page.pending = requestAnimationFrame(() => {
       page.pending = 0
-      label(page)
+      for (const map of page.maps) window.hiddenstateLabels?.(map, page.rules, page.font)
     })
-  }
-
-  // Both axes of a map have one scale, whatever the shape of its frame.
-  const fit = (page, whole) => {
-    const plot = page.map
-    if (!plot || !sized(plot) || !page.extent) return
-    const [x0, x1, y0, y1] = page.extent.tags
-    const [xr, yr] = [plot.x_range, plot.y_range]
-    const was = page.fitted
-    const moved = was && (xr.start !== was[0] || xr.end !== was[1] || yr.start !== was[2] || yr.end !== was[3])
-    // Until the reader moves the map it shows everything; after that, a new size of the frame keeps place and scale.
-    const [left, right, low, high] = whole || !moved ? [x0, x1, y0, y1] : [xr.start, xr.end, yr.start, yr.end]
-    const [cx, cy] = [(left + right) / 2, (low + high) / 2]
-    const unit =
-      whole || !moved
-        ? Math.max((right - left) / plot.inner_width, (high - low) / plot.inner_height)
-        : (right - left) / page.width
-    const [w, h] = [(unit * plot.inner_width) / 2, (unit * plot.inner_height) / 2]
-    xr.setv({ start: cx - w, end: cx + w })
-    yr.setv({ start: cy - h, end: cy + h })
-    page.width = plot.inner_width
-    page.fitted = whole || !moved ? [xr.start, xr.end, yr.start, yr.end] : was
-    relabel(page)
-    const size = [plot.inner_width, plot.inner_height]
-    if (size.join() !== page.size) {
-      page.size = size.join()
-      ask(page, "size", size)
-    }
   }
 
   const ask = (page, name, value) => {
@@ -178,29 +172,61 @@
     for (const node of path) if (node.dataset?.page) return pages.get(node.dataset.page)
     return undefined
   }
+  const has = (path, name) => path.find((node) => node.classList?.contains(name))
+
   // Moves are heard rather than entries: an entry from one word to the next never leaves their shadow tree.
   let reading = null
   document.addEventListener("pointermove", (event) => {
     const path = event.composedPath()
-    const page = pageOf(path)
+    const page = has(path, "hs-words") ? pageOf(path) : undefined
     if (page) {
       const word = path.find((node) => node.dataset?.step !== undefined)
       mark(page, word ? Number(word.dataset.step) : -1, "words")
     } else if (reading) mark(reading, -1, "words")
     reading = page
   }, true)
+  document.addEventListener("click", (event) => {
+    const path = event.composedPath()
+    const page = pageOf(path)
+    if (!page) return
+    if (has(path, "hs-play")) play(page)
+    else if (has(path, "hs-words")) {
+      const word = path.find((node) => node.dataset?.step !== undefined)
+      if (!word) return
+      pause(page)
+      const step = Number(word.dataset.step)
+      hold(page, step === page.held ? -1 : step, true)
+    }
+  })
+  for (const kind of ["input", "change"])
+    document.addEventListener(kind, (event) => {
+      const path = event.composedPath()
+      const page = has(path, "hs-scrub") ? pageOf(path) : undefined
+      if (!page) return
+      pause(page)
+      hold(page, Number(path[0].value) - 1, kind === "change")
+    })
   document.addEventListener("keydown", (event) => {
-    const target = event.composedPath()[0]
+    const path = event.composedPath()
+    const target = path[0]
     for (const page of pages.values()) {
       if (!page.keys) continue
-      if (event.key === "Escape") ask(page, "clear", 0)
+      if (event.key === "Escape") {
+        pause(page)
+        ask(page, "clear", 0)
+      }
       const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName) || target.role === "slider" || target.isContentEditable
       const busy = typing || target.classList?.contains("noUi-handle")
       if (busy || event.ctrlKey || event.metaKey || event.altKey) continue
-      if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-        ask(page, "move", event.key === "ArrowDown" ? 1 : -1)
-        event.preventDefault()
-      }
+      const by = { ArrowDown: 1, ArrowUp: -1 }[event.key]
+      const along = { ArrowRight: 1, ArrowLeft: -1 }[event.key]
+      if (by) ask(page, "move", by)
+      else if (along && count(page)) {
+        pause(page)
+        hold(page, Math.min(Math.max(page.held + along, -1), count(page) - 1), true)
+      } else if (event.key === " " && target.tagName !== "BUTTON" && count(page)) play(page)
+      else continue
+      event.preventDefault()
     }
   })
 
@@ -208,23 +234,30 @@
     pages,
     register(id, models) {
       if (pages.has(id)) return
-      pages.set(id, { id, step: -1, elements: {}, ...models })
+      pages.set(id, { id, step: -1, held: -1, elements: {}, ...models })
       this.refresh(id)
     },
+    // Another sequence, or none.
     refresh(id) {
       const page = pages.get(id)
       if (!page) return
-      mark(page, -1)
-      readout(page)
+      pause(page)
+      page.step = -1
+      page.held = -1
+      const wanted = page.rules ? column(page.rules, "step")[0] ?? -1 : -1
+      const scrubber = element(page, "hs-scrub")
+      if (scrubber) scrubber.max = count(page)
+      hold(page, wanted)
+      show(page)
       relabel(page)
     },
     at(id, x) {
       const page = pages.get(id)
       if (page) mark(page, Math.round(x) - 1)
     },
-    over(id, x, y) {
+    over(id, number, x, y) {
       const page = pages.get(id)
-      if (page) mark(page, nearest(page, x, y))
+      if (page) mark(page, nearest(page.maps[number], x, y))
     },
     leave(id) {
       const page = pages.get(id)
@@ -234,20 +267,23 @@
       const page = pages.get(id)
       if (page) relabel(page)
     },
-    fit(id, whole) {
+    hold(id, step) {
       const page = pages.get(id)
-      if (page) fit(page, whole)
+      if (page) hold(page, step)
     },
     // What is marked, for tests and for scripts: the step, and where each view shows it.
     marked(id) {
       const page = pages.get(id ?? pages.keys().next().value)
       if (!page) return null
       return {
-        step: page.step,
+        step: at(page),
+        held: page.held,
+        playing: Boolean(page.playing),
         word: element(page, "hs-words")?.querySelector(".hs-on")?.dataset.step ?? null,
         boxes: page.boxes.map((box) => (box.visible ? (box.left + box.right) / 2 - 1 : null)),
-        point: page.focus ? [column(page.focus, "x")[0] ?? null, column(page.focus, "y")[0] ?? null] : null,
-        labels: page.labels ? Array.from(column(page.labels, "text")) : [],
+        points: page.maps.map((map) => [column(map.focus, "x")[0] ?? null, column(map.focus, "y")[0] ?? null]),
+        labels: page.maps.map((map) => Array.from(column(map.labels, "text"))),
+        shown: page.maps.map((map) => Array.from(column(map.steps, "alpha")).filter((alpha) => alpha === 1).length),
       }
     },
   }

@@ -3,64 +3,122 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
+from html import escape
 from importlib import resources
 from typing import Any
 
 from bokeh.events import MouseLeave, MouseMove
-from bokeh.models import CustomJS
+from bokeh.models import ColumnDataSource, CustomJS
 
 from hiddenstate_viewer.evolution import SequenceCharts
-from hiddenstate_viewer.projection import StateMap
+from hiddenstate_viewer.options import ViewOptions
 from hiddenstate_viewer.theme import SMALL
+from hiddenstate_viewer.trajectories import Foreground
 
-__all__ = ["connect", "linking_script"]
+__all__ = ["connect", "linking_script", "player_html", "rules_source"]
 
 
 @functools.cache
 def linking_script() -> str:
     """JavaScript of the shared cursor; harmless to run twice."""
-    return resources.files("hiddenstate_viewer").joinpath("linking.js").read_text("utf-8")
+    folder = resources.files("hiddenstate_viewer")
+    return "".join(f";{folder.joinpath(name).read_text('utf-8')}\n" for name in ("labels.js", "linking.js"))
 
 
-def connect(page: str, charts: SequenceCharts, states: StateMap, *, threshold: Any, commands: Any, keys: bool) -> None:
-    """Tie the views of one sequence to one cursor in the browser."""
+def player_html(page: str, length: int) -> str:
+    """Markup of the scrubber and its button; ``hs-play``, ``hs-scrub`` and ``hs-place`` of the page."""
+    name = escape(page)
+    return (
+        f'<div class="hs-player"><button type="button" class="hs-play" data-page="{name}" aria-pressed="false" '
+        'title="Walk through the sequence (space)">Play</button>'
+        f'<input type="range" class="hs-scrub" data-page="{name}" min="0" max="{length}" value="0" step="1" '
+        'aria-label="Word at which the views stand">'
+        f'<span class="hs-place" data-page="{name}">all {length}</span></div>'
+    )
+
+
+def rules_source(options: ViewOptions) -> ColumnDataSource:
+    """The options that the browser applies by itself, and the step that it is to hold."""
+    return ColumnDataSource({"step": [-1], **{name: [value] for name, value in options.values().items()}})
+
+
+def connect(
+    page: str,
+    charts: SequenceCharts,
+    maps: Sequence[Foreground],
+    *,
+    rules: ColumnDataSource,
+    commands: Any = None,
+    keys: bool = False,
+) -> None:
+    """Tie the views of one sequence to one cursor in the browser.
+
+    Parameters
+    ----------
+    page : str
+        Name of the page; the markup's ``data-page``.
+    charts : SequenceCharts
+        Heatmap and bars.
+    maps : sequence of Foreground
+        At least one; the first one's steps are the page's.
+    rules : ColumnDataSource
+        See `rules_source`.
+    commands : ColumnDataSource, optional
+        Where the page asks the server: ``clear``, ``move`` and ``step``.
+    keys : bool
+        Whether the page takes Esc, space and arrow keys wherever they are pressed.
+    """
+    names = ("plot", "steps", "segments", "focus", "labels")
+    models = {f"{name}{i}": getattr(drawn, name) for i, drawn in enumerate(maps) for name in names}
+    listed = ", ".join("{" + ", ".join(f"{name}: {name}{i}" for name in names) + "}" for i in range(len(maps)))
     start = CustomJS(
-        args={
-            "map": states.plot, "steps": states.steps, "focus": states.focus, "labels": states.labels,
-            "extent": states.extent, "boxes": [charts.heat_box, charts.bar_box], "threshold": threshold,
-            "commands": commands,
-        },
+        args={**models, "boxes": [charts.heat_box, charts.bar_box], "rules": rules, "commands": commands},
         code=linking_script()
         + f"""
         window.hiddenstate.register({page!r}, {{
-          map, steps, focus, labels, extent, boxes, threshold, commands, keys: {str(keys).lower()},
-          font: "{SMALL}px Arial, sans-serif",
+          maps: [{listed}], boxes, rules, commands, keys: {str(keys).lower()}, font: "{SMALL}px Arial, sans-serif",
         }})
-        window.hiddenstate.fit({page!r}, false)
         window.hiddenstate.relabel({page!r})""",
-    )  # fmt: skip
-    for plot in (states.plot, charts.heat, charts.bars):
+    )
+    plots = [drawn.plot for drawn in maps]
+    for plot in (*plots, charts.heat, charts.bars):
         plot.js_on_change("inner_width", start)
-    states.plot.js_on_change("inner_height", start)
 
-    def run(call: str) -> CustomJS:
-        return CustomJS(code=f"window.hiddenstate?.{call}")
+    def run(call: str, **arguments: Any) -> CustomJS:
+        return CustomJS(args=arguments, code=f"window.hiddenstate?.{call}")
 
     for plot in (charts.heat, charts.bars):
         plot.js_on_event(MouseMove, run(f"at({page!r}, cb_obj.x)"))
         plot.js_on_event(MouseLeave, run(f"leave({page!r})"))
-    states.plot.js_on_event(MouseMove, run(f"over({page!r}, cb_obj.x, cb_obj.y)"))
-    states.plot.js_on_event(MouseLeave, run(f"leave({page!r})"))
-    states.steps.js_on_change("data", run(f"refresh({page!r})"))
-    states.extent.js_on_change("tags", run(f"fit({page!r}, true)"))
-    for axis in (states.plot.x_range, states.plot.y_range):
-        for name in ("start", "end"):
-            axis.js_on_change(name, run(f"relabel({page!r})"))
-    threshold.js_on_change(
-        "value",
+    for number, plot in enumerate(plots):
+        plot.js_on_event(MouseMove, run(f"over({page!r}, {number}, cb_obj.x, cb_obj.y)"))
+        plot.js_on_event(MouseLeave, run(f"leave({page!r})"))
+        for axis in (plot.x_range, plot.y_range):
+            for name in ("start", "end"):
+                axis.js_on_change(name, run(f"relabel({page!r})"))
+        plot.js_on_change("inner_height", run(f"relabel({page!r})"))
+    maps[0].steps.js_on_change("data", run(f"refresh({page!r})"))
+    for other in maps[1:]:
+        other.steps.js_on_change("data", run(f"relabel({page!r})"))
+    rules.js_on_change(
+        "data",
         CustomJS(
             args={"line": charts.threshold},
-            code=f"""line.setv({{location: cb_obj.value / 100, visible: cb_obj.value < 100}})
-            window.hiddenstate?.relabel({page!r})""",
+            code=f"""const at = cb_obj.data.distance_threshold[0] / 100
+            if (line.location !== at) line.location = at
+            window.hiddenstate?.relabel({page!r})
+            window.hiddenstate?.hold({page!r}, cb_obj.data.step[0])""",
+        ),
+    )
+    # The line can be dragged, but not out of its chart.
+    charts.threshold.js_on_change(
+        "location",
+        CustomJS(
+            args={"rules": rules},
+            code="""const at = Math.round(100 * Math.min(Math.max(cb_obj.location, 0), 1))
+            if (cb_obj.location !== at / 100) cb_obj.location = at / 100
+            else if (rules.data.distance_threshold[0] !== at)
+              rules.data = { ...rules.data, distance_threshold: [at] }""",
         ),
     )

@@ -1,48 +1,61 @@
-"""The page: top bar, left column (data set or sequence), map, table; one selection that all of them follow.
+"""The page: top bar, left column (data set or sequence), maps, table, a text of one's own; one selection for all.
 
 What scripts and tests may rely on, in the page and in the report alike:
 
 - ``.hs-words[data-page]`` holds the words, each a ``.hs-word[data-step]``; ``.hs-on`` is the one marked;
   ``.hs-readout`` says what is marked; ``.hs-figures`` are the key figures; ``.hs-empty`` says what to do.
+- ``.hs-play``, ``.hs-scrub`` and ``.hs-place`` are the player's.
 - ``.hs-table`` is the table of sequences (page only).
-- Bokeh models by name: ``hs-heatmap``, ``hs-distances``, ``hs-map``, ``hs-class-bars``, ``hs-confusion``.
+- Bokeh models by name: ``hs-heatmap``, ``hs-distances``, ``hs-map``, ``hs-map-beside``, ``hs-class-bars``,
+  ``hs-confusion``.
 - ``window.hiddenstate.marked()`` tells the step marked and where each view shows it.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
 import numpy as np
 import panel as pn
-from bokeh.events import Tap
+import param
 from bokeh.models import ColumnDataSource
 
 from hiddenstate_core.errors import HiddenStateError
 from hiddenstate_core.traces import Trace
-from hiddenstate_viewer.controls import CONTROL_CSS, button, card, html, select, slider
+from hiddenstate_viewer.address import AddressBar
+from hiddenstate_viewer.address_reading import from_query
+from hiddenstate_viewer.controls import button, card, html
 from hiddenstate_viewer.data import Reading, ViewData
 from hiddenstate_viewer.evolution import SequenceCharts
-from hiddenstate_viewer.linking import connect
-from hiddenstate_viewer.overview import ConfusionPlot, class_bars, figures_html
-from hiddenstate_viewer.projection import StateMap
-from hiddenstate_viewer.state import COLOUR_BY, Selection
+from hiddenstate_viewer.export import ExportMenu
+from hiddenstate_viewer.linking import connect, player_html, rules_source
+from hiddenstate_viewer.map import StateMap
+from hiddenstate_viewer.mapcontrols import MapControls, step_controls
+from hiddenstate_viewer.overview import Overview
+from hiddenstate_viewer.points import Source, points_of
+from hiddenstate_viewer.settings import options_panel
+from hiddenstate_viewer.state import Selection
 from hiddenstate_viewer.table import SequenceTable
-from hiddenstate_viewer.theme import UNIT
-from hiddenstate_viewer.words import header_html, legend_html, words_html
+from hiddenstate_viewer.theme import LIGHT, LOOKS, UNIT, Look
+from hiddenstate_viewer.trajectories import Foreground, paths_of
+from hiddenstate_viewer.words import Scale, header_html, legend_html, words_html
 
-__all__ = ["HINT", "Page", "build_page"]
+__all__ = ["HINT", "Page", "build_page", "build_session"]
 
 #: What the page says of itself while nothing is selected.
 TIPS = """<div class="hs-tips">
 <p><b>Each point</b> is the network's hidden state after one word, coloured by what it would answer there.</p>
 <p><b>Click</b> a cell or a bar to list its sequences; a point or a row of the table to read one.</p>
-<p><b>Keys</b>: up and down step through the table, Esc clears the selection.</p></div>"""
+<p><b>Keys</b>: up and down step through the table, left and right through the words, space plays, Esc clears.</p>
+</div>"""
 HINT = "Hover a word, a column, a bar or a point."
+_LEFT = "0 0 clamp(368px, 27vw, 560px)"
+_RIGHT = "0 0 clamp(380px, 28vw, 640px)"
 
 
 def build_page(trace: Trace | ViewData) -> Any:
@@ -60,6 +73,19 @@ def build_page(trace: Trace | ViewData) -> Any:
     return Page(trace if isinstance(trace, ViewData) else ViewData(trace)).layout
 
 
+def build_session(data: ViewData, arguments: Mapping[str, Any]) -> Page:
+    """The page of one session of a server, as its address asks for it.
+
+    Parameters
+    ----------
+    data : ViewData
+        What all sessions share.
+    arguments : mapping
+        The query of the address, untrusted: what does not fit is left out, and the page says so.
+    """
+    return Page(data, keys=True, arguments=arguments)
+
+
 class Page:
     """One session's page: views of a shared trace, and this session's selection.
 
@@ -68,7 +94,11 @@ class Page:
     data : ViewData
         The trace and what is shared of it.
     keys : bool
-        Whether the page takes Esc and the arrow keys wherever they are pressed (not in a notebook).
+        Whether the page takes keys wherever they are pressed (not in a notebook).
+    look : Look
+        Light or dark.
+    arguments : mapping, optional
+        Query of the address that asked for it.
 
     Attributes
     ----------
@@ -76,159 +106,176 @@ class Page:
         What is selected; may be read and set.
     layout : panel.viewable.Viewable
         The page.
+    panes : dict of str to viewable
+        Its single views.
     """
 
-    def __init__(self, data: ViewData, *, keys: bool = False) -> None:
-        self.data = data
-        self.selection = Selection(data)
+    def __init__(
+        self,
+        data: ViewData,
+        *,
+        keys: bool = False,
+        look: Look = LIGHT,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
+        values, complaints = from_query(data, arguments or {})
+        self.look = _asked_look(arguments or {}, look)
+        self.data, self.keys = data, keys
+        options = values.pop("options", {})
+        self.selection = Selection(data, **values)
+        self.selection.options.param.update(**options)
         self.id = f"hs-{uuid.uuid4().hex[:8]}"
-        self.charts = SequenceCharts(data.palette)
-        self.map = StateMap(data)
-        self.table = SequenceTable(self.selection)
-        self.commands = ColumnDataSource({"name": [], "value": [], "count": []})
-        self.threshold = slider()
-        self._build()
-        connect(self.id, self.charts, self.map, threshold=self.threshold, commands=self.commands, keys=keys)
-        self.commands.on_change("data", self._asked)
-        self.map.plot.on_event(Tap, self._tapped)
-        self.map.follow_window()
-        watch = self.selection.param.watch
-        watch(lambda *_: self._locked(self._show_sequence), ["sequence", "layer"])
-        watch(lambda *_: self._locked(self._show_map), ["projection", "colour_by"])
-        watch(lambda *_: self._locked(self._show_filter), "cell")
-        self._show_map()
-        self._show_filter()
+        self.palette = data.colours(self.look)
+        self._reading: Reading | None = None
+        self._build(complaints)
+        self._connect()
+        for show in (self._show_sequence, self._show_compared, self._show_flows):
+            show()
 
     # -- building ---------------------------------------------------------------------------------------------------
 
-    def _build(self) -> None:
-        self._header, self._verdict = html(""), html("")
+    def _build(self, complaints: list[str]) -> None:
+        data, selection, look = self.data, self.selection, self.look
+        self.charts = SequenceCharts(self.palette, look)
+        self.maps = [StateMap(data, selection, look), StateMap(data, selection, look, which="beside")]
+        self.foregrounds = [Foreground(drawn.plot, data, look) for drawn in self.maps]
+        for drawn, front in zip(self.maps, self.foregrounds, strict=True):
+            drawn.keep_clear(front.steps, front.segments, front.others)
+        self.table = SequenceTable(selection, look)
+        self.overview = Overview(data, selection, look)
+        self.search = _pane("search", "SearchPane", data, selection, look)
+        self.sentence = _pane("sentence", "SentencePane", data, selection, look)
+        self.commands = ColumnDataSource({"name": [], "value": [], "count": []})
+        self.rules = rules_source(selection.options)
+        self.address = AddressBar(selection, look.name) if self.keys else None
+        self._header, self._verdict, self._scaled = html(""), html(""), html("")
         self._words = html("", sizing_mode="stretch_both", min_height=90)
+        self._player = html("")
         self._readout = html(f'<div class="hs-readout" data-page="{self.id}" data-hint="{HINT}">{HINT}</div>')
-        self._legend = html("")
-        self._map_title = html("")
-        self._table_title = html("")
-        self._clear = button("Clear selection", self.selection.clear)
-        self._unfilter = button("Show all", lambda: self.selection.param.update(cell=None))
-        self._sequence_view = self._sequence_card()
-        self._overview_view = self._overview_card()
-        self._sequence_view.visible = False
-        middle = self._map_card()
-        right = card(
-            pn.Row(self._table_title, self._unfilter, sizing_mode="stretch_width", margin=0),
-            self.table.widget,
-            flex="0 0 clamp(400px, 31vw, 640px)",
-        )
+        self._legend, self._compared = html(""), html("")
+        self._sequence_view, self._overview_view = self._sequence_card(), self._overview_card()
+        middle, right = self._map_card(), self._table_card()
+        self._notice = html("", visible=bool(complaints), css_classes=["hs-notice"])
+        self._notice.object = '<div class="hs-caption">' + " ".join(escape(text) for text in complaints) + "</div>"
+        self.panes = {
+            "overview": self._overview_view, "sequence": self._sequence_view, "map": middle, "table": right,
+            "search": self.search.view, "sentence": self.sentence.view,
+        }  # fmt: skip
         self.layout = pn.Column(
             self._top_bar(),
+            self._notice,
             pn.Row(
                 self._overview_view, self._sequence_view, middle, right,
                 sizing_mode="stretch_both", margin=0, styles={"gap": f"{UNIT + 4}px"}, min_height=0,
             ),
+            self.sentence.view,
+            *([] if self.address is None else [self.address.view]),
             sizing_mode="stretch_both",
             margin=0,
             min_height=560,
-            styles={"padding": f"0 {2 * UNIT}px {2 * UNIT}px", "box-sizing": "border-box", "gap": "0px"},
+            styles={"padding": f"0 {2 * UNIT}px {2 * UNIT}px", "box-sizing": "border-box", "gap": f"{UNIT}px"},
             css_classes=["hs-page"],
         )  # fmt: skip
 
     def _top_bar(self) -> Any:
-        trace, selection = self.data.trace, self.selection
-        controls = []
-        if trace.projections:
-            controls.append(select("projection", list(trace.projections), selection.param.projection))
-        if len(self.data.layers) > 1:
-            layers = {f"{i + 1} ({trace.layers[i]} units)": i for i in self.data.layers}
-            controls.append(select("layer", layers, selection.param.layer))
-        controls.append(select("colour by", COLOUR_BY, selection.param.colour_by))
-
+        trace = self.data.trace
+        self._options = options_panel(
+            self.selection.options, fade=bool(trace.classes), right=f"{2 * UNIT}px", top="52px"
+        )
+        toggle = button("Options", self._toggle_options, css_classes=["hs-options"])
+        other = "light" if self.look.dark else "dark"
+        theme = button(f"{other.capitalize()}", None, css_classes=["hs-theme"])
+        theme.js_on_click(
+            code=f"""
+            const address = new URL(window.location.href)
+            address.searchParams.set("theme", "{other}")
+            window.location.href = address.href"""
+        )
         summary = (
             f'<div class="hs-summary"><b>{len(trace):,}</b> sequences &nbsp; <b>{trace.steps:,}</b> states &nbsp; '
             f"<b>{len(trace.classes)}</b> classes &nbsp; <b>{' + '.join(str(n) for n in trace.layers)}</b> units</div>"
         )
         brand = f'<div class="hs-brand">hiddenstate<span>{escape(self.data.name)}</span></div>'
+        tools = [toggle, ExportMenu(self.data, self.selection, self.look).view]
+        if self.keys:
+            tools.append(theme)
         return pn.Row(
             html(brand, sizing_mode=None, align="center"),
-            *controls,
-            html(summary, align="center"),
+            self.search.view,
+            html(summary, align="center", css_classes=["hs-wide"]),
+            *tools,
+            self._options,
             height=56,
             sizing_mode="stretch_width",
             margin=0,
-            styles={"align-items": "center", "gap": f"{2 * UNIT}px"},
+            styles={"align-items": "center", "gap": f"{UNIT + 4}px", "overflow": "visible", "position": "relative"},
         )
 
     def _sequence_card(self) -> Any:
-        heading = pn.Row(self._header, self._clear, sizing_mode="stretch_width", margin=0, styles={"gap": "8px"})
+        buttons = [button("Clear", self.selection.clear)]
+        heading = pn.Row(self._header, *buttons, sizing_mode="stretch_width", margin=0, styles={"gap": "8px"})
+        title = pn.Row(
+            self._scaled, *step_controls(self.data, self.selection), sizing_mode="stretch_width", margin=0,
+            styles={"gap": "8px", "align-items": "center"},
+        )  # fmt: skip
         return card(
             heading,
             self._verdict,
             html('<div class="hs-title">Words<small>coloured by the output after reading each</small></div>'),
             self._words,
+            self._player,
             self._readout,
             html('<div class="hs-title">Class probability over time</div>'),
             pn.pane.Bokeh(self.charts.heat, sizing_mode="stretch_width", margin=0),
-            html('<div class="hs-title">Step distance<small>share of the data set\'s largest</small></div>'),
+            title,
             pn.pane.Bokeh(self.charts.bars, sizing_mode="stretch_width", margin=0),
-            flex="0 0 clamp(368px, 27vw, 540px)",
+            flex=_LEFT,
         )
 
     def _overview_card(self) -> Any:
-        self.confusion = ConfusionPlot(self.data, self._choose_cell)
-        small = "* { font-size: 11px !important; }"
-        rows = pn.widgets.Checkbox(
-            label="share of each row", value=False, margin=0, align="center", stylesheets=[CONTROL_CSS, small]
-        )
-        rows.param.watch(lambda event: self._locked(functools.partial(self.confusion.normalise, event.new)), "value")
-        unlabelled = self.data.overview.unlabelled
-        note = f"<small>{unlabelled:,} without a class are left out</small>" if unlabelled else ""
         return card(
-            html('<div class="hs-title">Data set</div>'),
-            html(figures_html(self.data)),
-            html(
-                f'<div class="hs-title">True classes<small>correct first, then errors by prediction</small>{note}</div>'
-            ),
-            pn.pane.Bokeh(
-                class_bars(self.data, lambda c: self._choose_cell(c, -1)), sizing_mode="stretch_width", margin=0
-            ),
-            pn.Row(
-                html('<div class="hs-title">Confusion<small>true by row, predicted by column</small></div>'),
-                rows,
-                sizing_mode="stretch_width",
-                margin=0,
-            ),
-            pn.pane.Bokeh(self.confusion.plot, sizing_mode="stretch_both", margin=0),
-            pn.Spacer(sizing_mode="stretch_both", margin=0, min_height=0),
-            html(TIPS),
-            flex="0 0 clamp(368px, 27vw, 540px)",
+            self.overview.view, pn.Spacer(sizing_mode="stretch_both", margin=0, min_height=0), html(TIPS), flex=_LEFT
         )
 
     def _map_card(self) -> Any:
-        if not self.data.trace.projections:
-            command = escape(f"hiddenstate project {self.data.trace.path}")
-            return card(
-                html(
-                    f'<div class="hs-empty"><b>No projection of the states yet</b>'
-                    f"Make one:<code>{command}</code></div>",
-                    sizing_mode="stretch_both",
-                ),
-                flex="1 1 0",
-            )
-        reset = button("Whole map", None)
-        reset.js_on_click(code=f"window.hiddenstate?.fit('{self.id}', true)")
+        controls = MapControls(self.data, self.selection)
+        self._beside = self.maps[1].view
+        self._beside.visible = self.selection.beside is not None
         return card(
-            pn.Row(self._map_title, reset, sizing_mode="stretch_width", margin=0),
-            pn.pane.Bokeh(self.map.plot, sizing_mode="stretch_both", margin=0),
+            controls.view,
             pn.Row(
-                self._legend,
-                pn.pane.Bokeh(self.threshold, margin=0),
-                sizing_mode="stretch_width",
-                margin=0,
+                self.maps[0].view, self._beside, sizing_mode="stretch_both", margin=0, min_height=0,
+                styles={"gap": f"{UNIT}px"},
+            ),
+            pn.Row(
+                self._legend, self._compared, sizing_mode="stretch_width", margin=0,
                 styles={"align-items": "center", "gap": "16px"},
             ),
             flex="1 1 0",
-        )
+        )  # fmt: skip
+
+    def _table_card(self) -> Any:
+        return card(self.table.view, flex=_RIGHT)
 
     # -- following --------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        connect(self.id, self.charts, self.foregrounds, rules=self.rules, commands=self.commands, keys=self.keys)
+        self.commands.on_change("data", self._asked)
+        self.rules.on_change("data", self._ruled)
+        selection = self.selection
+
+        def follow(show: Callable[[], None], *names: str) -> None:
+            selection.param.watch(lambda *_: self._locked(show), list(names))
+
+        follow(self._show_sequence, "sequence", "layer", "direction", "quantity")
+        follow(self._show_maps, "projection", "beside")
+        follow(self._show_compared, "compared")
+        follow(self._show_flows, "flows")
+        follow(self._show_legend, "colour_by")
+        follow(self._show_step, "step")
+        selection.options.param.watch(lambda *_: self._locked(self._restyle), list(selection.options.values()))
+        self.sentence.param.watch(lambda *_: self._locked(self._show_typed), "typed")
 
     def _locked(self, action: Callable[[], None]) -> None:
         # Panel may hand on a widget's event without the document's lock, without which Bokeh's own models must not be
@@ -239,59 +286,129 @@ class Page:
         else:
             document.add_next_tick_callback(action)
 
-    def _reading(self) -> Reading | None:
-        if self.selection.sequence is None:
-            return None
-        return self.data.reading(self.selection.sequence, self.selection.layer)
-
     def _show_sequence(self) -> None:
+        s = self.selection
         try:
-            reading = self._reading()
+            reading = None
+            if s.sequence is not None:
+                reading = self.data.reading(
+                    s.sequence, s.layer, quantity=s.quantity, direction=s.direction, look=self.look
+                )
         except HiddenStateError as error:  # the store was damaged or taken away while it was served
-            message = f'<div class="hs-empty"><b>This sequence cannot be read</b>{escape(str(error))}</div>'
-            self._header.object, self._verdict.object, self._words.object = message, "", ""
-            self._sequence_view.visible, self._overview_view.visible = True, False
-            self.map.trace_sequence(None)
+            self._say_unreadable(error)
             return
+        self._reading = reading
+        self.rules.data = {**self.rules.data, "step": [-1 if s.step is None else s.step]}
         if reading is not None:
-            self._header.object, self._verdict.object = header_html(reading, self.data.palette)
+            self._header.object, self._verdict.object = header_html(reading, self.palette)
             self._words.object = words_html(reading, self.id)
+            self._player.object = player_html(self.id, len(reading))
+            whose = "data set's" if reading.scaled else "sequence's"
+            self._scaled.object = (
+                f'<div class="hs-title">Step distance<small>share of the {whose} largest</small></div>'
+            )
             self.charts.update(reading)
-        self.map.trace_sequence(reading)
+        self._show_paths()
         self._sequence_view.visible = reading is not None
         self._overview_view.visible = reading is None
         self._show_legend()
 
-    def _show_map(self) -> None:
-        self.map.show(self.selection.projection, self.selection.colour_by)
-        steps, count = self.data.trace.steps, len(self.data.trace)
-        name = self.selection.projection or ""
+    def _say_unreadable(self, error: HiddenStateError) -> None:
+        message = f'<div class="hs-empty"><b>This sequence cannot be read</b>{escape(str(error))}</div>'
+        self._reading = None
+        self._header.object, self._verdict.object, self._words.object = message, "", ""
+        self._player.object = ""
+        self._sequence_view.visible, self._overview_view.visible = True, False
+        self._show_paths()
 
-        what = f"{escape(name)} of {steps:,} states, {count:,} sequences"
-        self._map_title.object = f'<div class="hs-title">Hidden states<small>{what}</small></div>'
-        self._show_sequence()
+    def _show_paths(self) -> None:
+        reading = self._reading
+        for drawn, front in zip(self.maps, self.foregrounds, strict=True):
+            places = None
+            if reading is not None and drawn.projection is not None:
+                places = drawn.place(np.arange(reading.start, reading.start + len(reading), dtype=np.int64))
+            front.show(reading, places, self.selection.options)
+
+    def _show_maps(self) -> None:
+        self._beside.visible = self.selection.beside is not None
+        for show in (self._show_paths, self._show_compared, self._show_flows, self._show_typed):
+            show()
+
+    def _show_compared(self) -> None:
+        compared = [c for c in self.selection.compared if c != self.selection.sequence]
+        for drawn, front in zip(self.maps, self.foregrounds, strict=True):
+            there = compared if drawn.projection is not None else []
+            try:
+                front.compare(paths_of(self.data, there, drawn.place, self.look), self.selection.options.line_width)
+            except HiddenStateError:  # the store was damaged: the sequence that is read says so
+                front.compare([], 1.0)
+        names = [escape(self.data.trace.ids[c]) for c in compared]
+        self._compared.object = (
+            '<div class="hs-legend hs-compared">'
+            + "".join(f'<span><b class="hs-number">{i}</b>{name}</span>' for i, name in enumerate(names, 1))
+            + "</div>"
+        )
+
+    def _show_flows(self) -> None:
+        chosen, classes, hues = self.selection.flows, self.data.trace.classes, self.palette.hues
+        for drawn, front in zip(self.maps, self.foregrounds, strict=True):
+            name = drawn.projection
+            if name is None or not chosen:
+                front.flow([])
+                continue
+
+            def trace_flows(name: str = name, front: Foreground = front) -> Callable[[], None]:
+                found = [(classes[c], self.data.flow(name, c), hues[c].tolist()) for c in chosen]
+                return lambda: front.flow(found) if self.selection.flows == chosen else None
+
+            drawn._work(trace_flows)
+
+    def _show_typed(self) -> None:
+        typed = self.sentence.typed
+        for drawn, front in zip(self.maps, self.foregrounds, strict=True):
+            if typed is None or drawn.projection not in typed.places:
+                front.type(None)
+                continue
+            parted = typed.divergence.parted if typed.divergence is not None else None
+            front.type(
+                typed.path(drawn.projection, self.palette), typed.reading.words, None if parted is None else parted[1]
+            )
+
+    def _show_step(self) -> None:
+        step = -1 if self.selection.step is None else self.selection.step
+        if self.rules.data["step"] != [step]:
+            self.rules.data = {**self.rules.data, "step": [step]}
+
+    def _restyle(self) -> None:
+        options = self.selection.options
+        new = {"step": self.rules.data["step"], **{name: [value] for name, value in options.values().items()}}
+        if new != self.rules.data:
+            self.rules.data = new
+        for front in self.foregrounds:
+            front.restyle(self._reading, options)
 
     def _show_legend(self) -> None:
-        chosen = self.selection.sequence is not None
-        self._legend.object = legend_html(self.data.palette, self.selection.colour_by, trajectory=chosen)
+        colour_by, chosen = self.selection.colour_by, self._reading is not None
+        projection = self.selection.projection
+        draw = functools.partial(legend_html, colour_by=colour_by, trajectory=chosen)
+        if colour_by in ("prediction", "class") or projection is None:
+            self._legend.object = draw(self.palette)
+            return
+        shared, source = points_of(self.data), Source.of(self.selection)
 
-    def _show_filter(self) -> None:
+        def scale() -> Callable[[], None]:
+            colouring = shared.colouring(projection, source)
+            if colouring.kind == "categorical":
+                text = draw(shared.palette(source, colouring, self.look))
+            else:
+                table = shared.table(source, colouring, self.look)
+                text = draw(self.palette, scale=Scale(colour_by, table, *colouring.limits))
+            return lambda: self._legend.param.update(object=text)
 
-        cell, classes = self.selection.cell, self.data.trace.classes
-        self.confusion.mark(cell)
-        self._unfilter.visible = cell is not None
-        if cell is None:
-            what = f"{len(self.data.trace):,}"
-        else:
-            actual, predicted = cell
-            parts = [classes[actual]] if actual >= 0 else []
-            parts += [f"classified as {classes[predicted]}"] if predicted >= 0 else []
-            what = f"{len(self.table.widget.value):,}: {' '.join(parts)}"
-        self._table_title.object = f'<div class="hs-title">Sequences<small>{escape(what)}</small></div>'
+        self.maps[0]._work(scale)
 
-    def _choose_cell(self, actual: int, predicted: int) -> None:
-        cell = (actual, predicted)
-        self.selection.cell = None if self.selection.cell == cell else cell
+    def _toggle_options(self) -> None:
+        self._options.visible = not self._options.visible
 
     # -- from the browser -------------------------------------------------------------------------------------------
 
@@ -299,13 +416,40 @@ class Page:
         name = next(iter(new.get("name", [])), None)
         value = next(iter(new.get("value", [])), 0)
         if name == "clear":
+            self._options.visible = False
             self.selection.clear()
         elif name == "move" and value in (1, -1):
             self.table.move(int(value))
-        elif name == "size" and isinstance(value, list) and len(value) == 2:
-            self.map.resize(int(value[0]), int(value[1]))
+        elif name == "step" and isinstance(value, int | float) and self._reading is not None:
+            step = int(value)
+            self.selection.step = step if 0 <= step < len(self._reading) else None
 
-    def _tapped(self, event: Any) -> None:
-        step = self.map.step_at(float(event.x), float(event.y))
-        if step is not None:
-            self.selection.select(int(np.searchsorted(self.data.trace.offsets, step, side="right")) - 1)
+    def _ruled(self, _attribute: str, _old: Any, new: Any) -> None:
+        # The threshold line was dragged.
+        value = next(iter(new.get("distance_threshold", [])), None)
+        options = self.selection.options
+        if isinstance(value, int | float) and 0 <= value <= 100 and options.distance_threshold != int(value):
+            options.param.update(distance_threshold=int(value), label_after_distance=True)
+
+
+def _asked_look(arguments: Mapping[str, Any], look: Look) -> Look:
+    """The theme that an address names, where there is such a one."""
+    name = arguments.get("theme", look.name)
+    name = name[-1] if isinstance(name, list | tuple) and name else name
+    name = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+    return LOOKS.get(name, look) if isinstance(name, str) else look
+
+
+class _Nothing(param.Parameterized):
+    typed = param.Parameter(default=None)
+    view = None
+
+
+def _pane(module: str, name: str, *arguments: Any) -> Any:
+    try:
+        made = getattr(importlib.import_module(f"hiddenstate_viewer.{module}"), name)
+    except (ImportError, AttributeError):
+        nothing = _Nothing()
+        nothing.view = pn.Spacer(height=0)
+        return nothing
+    return made(*arguments)

@@ -282,9 +282,9 @@ def _instead(served: Served, sentence: str) -> Any:
 
 def _session_page(data: ViewData, arguments: dict[str, str]) -> Any:
     """One session's page; the one place where serving meets it."""
-    from hiddenstate_viewer.page import Page
+    from hiddenstate_viewer.page import build_session
 
-    return Page(data, keys=True).layout
+    return build_session(data, arguments).layout
 
 
 def _template(title: str, css: str, view: Any) -> Any:

@@ -15,9 +15,7 @@ from hiddenstate_core.errors import InputError
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.options import ViewOptions
 
-__all__ = ["COLOUR_BY", "MOST_COMPARED", "STROKE_MODES", "Selection", "Stroke"]
-
-COLOUR_BY = {"prediction": "prediction", "true class": "true"}
+__all__ = ["MOST_COMPARED", "STROKE_MODES", "Selection", "Stroke"]
 
 #: Sequences drawn beside the one that is read.
 MOST_COMPARED = 12
@@ -93,7 +91,6 @@ class Selection(param.Parameterized):
     flows = param.ClassSelector(class_=tuple, default=())
     strokes = param.ClassSelector(class_=tuple, default=())
     query = param.ClassSelector(class_=Query, default=Query())
-    cell = param.Tuple(default=None, length=2, allow_None=True)
     step = param.Integer(default=None, allow_None=True)
     text = param.String(default=None, allow_None=True)
     projection = param.String(default=None, allow_None=True)
