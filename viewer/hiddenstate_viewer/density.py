@@ -16,7 +16,10 @@ from hiddenstate_viewer.theme import LIGHT, Look
 if TYPE_CHECKING:
     from hiddenstate_viewer.data import ViewData
 
-__all__ = ["FADED", "NOTHING", "Emphasis", "Request", "density_image", "emphasis_of", "render", "state_colours"]
+__all__ = [
+    "DIM", "FADED", "FULL", "NOTHING", "REST", "Emphasis", "Request", "density_image", "emphasis_of", "layers_at",
+    "level", "neutral", "render", "warm",
+]  # fmt: skip
 
 #: Opacity of what is faded.
 FADED = 0.15
@@ -155,24 +158,19 @@ def density_image(
     return image, points_of(data).order(projection).count(*window)
 
 
-def state_colours(
-    data: ViewData, projection: str, source: Source, places: NDArray[np.int64], emphasis: Emphasis, look: Look
-) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-    """Packed RGBA (n,) of single states, by their places in the spatial order, and the layer of each, (n,) uint8."""
-    points = points_of(data)
-    colouring = points.colouring(projection, source)
-    table = points.table(source, colouring, look)
-    values = colouring.values[places]
-    if colouring.kind == "categorical":
-        strength = 1.0 if colouring.strength is None else colouring.strength[places]
-        colours = table[values, _level(np.broadcast_to(strength, values.shape))]
-    else:
-        colours = np.where(np.isnan(values)[:, None], _neutral(look), table[_level(colouring.share(values))])
-    layers = np.full(len(places), FULL, np.uint8)
-    if not emphasis.none:
-        layers = _layers(points, projection, emphasis, places)
-        colours = np.where((layers == REST)[:, None], _neutral(look), colours)
-    return rgba32(colours, np.array([FADED * 255, 200, FADED * 255])[layers]), layers
+def warm(data: ViewData, projection: str) -> None:
+    """Compile what compiles when it first runs, and read what the first picture needs."""
+    order = points_of(data).order(projection)
+    everything = np.ones(data.trace.steps, np.bool_)
+    sequences = np.full(len(data.trace), FULL, np.uint8)
+    x0, x1, y0, y1 = order.extent
+    for source in (Source("prediction"), Source("class")):
+        request = Request(projection, source, order.extent, 32, 32, ("starts",))
+        _draw(data, request, NOTHING, LIGHT)
+    _draw(data, request, Emphasis("warm", sequences, everything), LIGHT)
+    _spread(np.ones((8, 8), np.uint32), 1)
+    order.nearest((x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / 100)
+    order.inside([x0, x1, x1], [y0, y0, y1])
 
 
 # -- inside ---------------------------------------------------------------------------------------------------------
@@ -186,23 +184,20 @@ def _draw(data: ViewData, request: Request, emphasis: Emphasis, look: Look) -> N
     frame = {"x": _taken(order.points[0], runs), "y": _taken(order.points[1], runs)}
     values = _taken(colouring.values, runs)
     strength = None if colouring.strength is None else _taken(colouring.strength, runs)
-    table = points.table(request.source, colouring, look)
+    table = _packed(points.table(request.source, colouring, look), look)
+    inside = order.count(*request.window)
     if emphasis.none:
-        count, colours = _coloured(frame, request, colouring, values, strength, table, look)
-        layered = [(count, colours, 1.0)]
+        shown = _coloured(frame, request, colouring, values, strength, table, 1.0)
+        shown = _spread(shown, inside)
     else:
-        layers = _layers(points, request.projection, emphasis, runs)
-        layered = [(_counted(frame, request), _neutral(look), _CONTEXT)]
+        layers = layers_at(points, request.projection, emphasis, runs)
+        shown = _spread(_counted(frame, request, rgba32(neutral(look), 0), _CONTEXT), inside)
         for layer, opacity in ((DIM, FADED), (FULL, 1.0)):
             chosen = layers == layer
             if chosen.any():
                 part = _part(frame, values, strength, chosen)
-                count, colours = _coloured(part[0], request, colouring, part[1], part[2], table, look)
-                layered.append((count, colours, opacity))
-    shown = None
-    for count, colours, opacity in layered:
-        image = _spread(rgba32(colours, _opacity(count) * opacity), int(count.sum()))
-        shown = image if shown is None else _over(shown, image)
+                above = _coloured(part[0], request, colouring, part[1], part[2], table, opacity)
+                shown = _over(shown, _spread(above, inside))
     for name in request.marks:
         shown = _over(shown, _marks(data, request, name, look))
     return np.ascontiguousarray(shown, np.uint32)
@@ -215,7 +210,7 @@ def _taken(values: NDArray[Any], runs: NDArray[np.int64]) -> NDArray[Any]:
     return np.concatenate([values[a:b] for a, b in runs.tolist()]) if len(runs) else values[:0]
 
 
-def _layers(points: MapPoints, projection: str, emphasis: Emphasis, where: NDArray[np.int64]) -> NDArray[np.uint8]:
+def layers_at(points: MapPoints, projection: str, emphasis: Emphasis, where: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Layer of the points at some places (n,), or in some runs (r, 2)."""
 
     def taken(values: NDArray[Any]) -> NDArray[Any]:
@@ -250,12 +245,16 @@ def _canvas(request: Request) -> Any:
     return datashader.Canvas(request.width, request.height, x_range=(x0, x1), y_range=(y0, y1))
 
 
-def _counted(frame: dict[str, NDArray[np.float32]], request: Request) -> NDArray[np.int64]:
+def _counted(
+    frame: dict[str, NDArray[np.float32]], request: Request, colour: NDArray[np.uint32], opacity: float
+) -> NDArray[np.uint32]:
+    """Picture of all states in one colour."""
     import datashader
     import pandas as pd
 
-    found = _canvas(request).points(pd.DataFrame(frame, copy=False), "x", "y", datashader.count())
-    return np.asarray(found.values, np.int64)
+    count = _canvas(request).points(pd.DataFrame(frame, copy=False), "x", "y", datashader.count()).values
+    filled = np.flatnonzero(count)
+    return _filled(request, filled, _opacity(count.ravel()[filled], opacity) | colour)
 
 
 def _coloured(
@@ -264,53 +263,68 @@ def _coloured(
     colouring: Colouring,
     values: NDArray[Any],
     strength: NDArray[np.float32] | None,
-    table: NDArray[np.uint8],
-    look: Look,
-) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Number of states in each pixel, (H, W), and its colour, (H, W, 3)."""
+    table: NDArray[np.uint32],
+    opacity: float,
+) -> NDArray[np.uint32]:
+    """Picture of states, each pixel coloured by the mean or by the most frequent group; work on filled pixels only."""
     import datashader
     import pandas as pd
 
     canvas = _canvas(request)
-    columns: dict[str, Any] = dict(frame)
     if colouring.kind != "categorical":
-        data = pd.DataFrame({**columns, "v": values}, copy=False)
-        found = canvas.points(data, "x", "y", datashader.summary(n=datashader.count(), v=datashader.mean("v")))
-        mean = np.asarray(found["v"].values, np.float32)
-        colours = table[_level(np.nan_to_num(colouring.share(mean)))]
-        colours[np.isnan(mean)] = _neutral(look)
-        return np.asarray(found["n"].values, np.int64), colours
-    columns["c"] = pd.Categorical.from_codes(values.view(np.int8), categories=pd.RangeIndex(len(table)), validate=False)
-    if strength is not None:
-        columns["s"] = strength
-    data = pd.DataFrame(columns, copy=False)
-    by = np.asarray(canvas.points(data, "x", "y", datashader.by("c", datashader.count())).values)
+        data = pd.DataFrame({**frame, "v": values}, copy=False)
+        reductions = {"n": datashader.count(), "v": datashader.sum("v"), "k": datashader.count("v")}
+        if colouring.complete:
+            del reductions["k"]
+        found = canvas.points(data, "x", "y", datashader.summary(**reductions))
+        count = found["n"].values.ravel()
+        filled = np.flatnonzero(count)
+        known = count[filled] if colouring.complete else found["k"].values.ravel()[filled]
+        mean = found["v"].values.ravel()[filled] / np.maximum(known, 1)
+        rows = np.where(known > 0, level(colouring.share(mean)), 256)
+        return _filled(request, filled, _opacity(count[filled], opacity) | table[rows])
+    groups = pd.Categorical.from_codes(values.view(np.int8), categories=pd.RangeIndex(len(table)), validate=False)
+    data = pd.DataFrame({**frame, "c": groups, **({} if strength is None else {"s": strength})}, copy=False)
+    by = canvas.points(data, "x", "y", datashader.by("c", datashader.count())).values.reshape(-1, len(table))
     count = by.sum(axis=-1, dtype=np.int64)
-    filled = np.nonzero(count)
+    filled = np.flatnonzero(count)
     some = by[filled]
     share = some.max(axis=-1) / count[filled]
     if strength is not None:
-        share = share * np.nan_to_num(np.asarray(canvas.points(data, "x", "y", datashader.mean("s")).values)[filled])
-    colours = np.zeros((*count.shape, 3), np.uint8)
-    colours[filled] = table[some.argmax(axis=-1), _level(share)]
-    return count, colours
+        surely = canvas.points(data, "x", "y", datashader.sum("s")).values.ravel()[filled]
+        share = share * (surely / count[filled])
+    return _filled(request, filled, _opacity(count[filled], opacity) | table[some.argmax(axis=-1), level(share)])
 
 
-def _level(share: Any) -> NDArray[np.int64]:
+def _filled(request: Request, pixels: NDArray[np.int64], colours: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    image = np.zeros(request.height * request.width, np.uint32)
+    image[pixels] = colours
+    return image.reshape(request.height, request.width)
+
+
+def level(share: Any) -> NDArray[np.int64]:
     """Row of a table of 256 colours; NaN gives 0."""
     return np.rint(np.clip(np.nan_to_num(np.asarray(share, np.float32)), 0, 1) * 255).astype(np.int64)
 
 
-def _neutral(look: Look) -> NDArray[np.uint8]:
+def _packed(table: NDArray[np.uint8], look: Look) -> NDArray[np.uint32]:
+    """A table of colours packed without alpha; a scale over numbers gets a last row for "not known"."""
+    if table.ndim == 2:
+        table = np.vstack([table, neutral(look)[None]])
+    return rgba32(table, 0)
+
+
+def neutral(look: Look) -> NDArray[np.uint8]:
     return np.array((0x5A, 0x62, 0x6C) if look.dark else (0x8A, 0x90, 0x99), np.uint8)
 
 
-def _opacity(count: NDArray[np.int64]) -> NDArray[np.float32]:
+def _opacity(count: NDArray[Any], opacity: float) -> NDArray[np.uint32]:
+    """Alpha, in the highest byte, of pixels with so many states each; it grows with the logarithm."""
     most = max(int(count.max(initial=0)), 2)
     # Counts are few numbers, most of them small: a table of their logarithms is read faster than they are taken.
-    table = np.log1p(np.arange(min(most, 65_535) + 1, dtype=np.float32)) / np.float32(np.log1p(most))
-    share = table[np.minimum(count, len(table) - 1)]
-    return np.where(count > 0, np.float32(_LEAST) + np.float32(255 - _LEAST) * share, np.float32(0))
+    table = np.log1p(np.arange(min(most, 65_535) + 1)) / np.log1p(most)
+    alpha = np.rint((_LEAST + (255 - _LEAST) * table) * opacity).astype(np.uint32) << np.uint32(24)
+    return np.asarray(alpha[np.minimum(count, len(alpha) - 1)])
 
 
 def _spread(image: NDArray[np.uint32], count: int) -> NDArray[np.uint32]:
@@ -346,10 +360,9 @@ def _marks(data: ViewData, request: Request, name: str, look: Look) -> NDArray[n
     full = np.diff(offsets) > 0
     steps = offsets[:-1][full] if name == "starts" else offsets[1:][full] - 1
     places = data.coordinates(request.projection)[steps]
-    count = _counted({"x": places[:, 0].copy(), "y": places[:, 1].copy()}, request)
     text = look.start if name == "starts" else look.end
     colour = np.array([int(text[at : at + 2], 16) for at in (1, 3, 5)], np.uint8)
-    image = rgba32(colour, np.where(count > 0, 190, 0))
+    image = _counted({"x": places[:, 0].copy(), "y": places[:, 1].copy()}, request, rgba32(colour, 0), 1.0)
     import datashader.transfer_functions as transfer
     import xarray
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -144,6 +145,11 @@ class Colouring:
     kind: str
     limits: tuple[float, float]
     classes: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def complete(self) -> bool:
+        """Whether every number is known."""
+        return self.kind == "categorical" or not bool(np.isnan(self.values).any())
 
     @property
     def nbytes(self) -> int:
