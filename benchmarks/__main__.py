@@ -21,6 +21,7 @@ from benchmarks import (
     runner,
     stages,
     tables,
+    viewer,
     whole,
 )
 from benchmarks.catalogue import BENCHMARKS
@@ -64,6 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
             print(extraction.section(told))
             if options.plot is not None:
                 extraction_plot.draw(told, options.plot)
+            return 0
+        if options.command == "viewer":
+            print(viewer.section(viewer.run(_viewer(options), options.json)))
             return 0
         if options.command == "distances":
             print(distances.section(distances.run(_distances(options), options.json)))
@@ -176,6 +180,17 @@ def _distances(options: argparse.Namespace) -> distances.Plan:
     )
 
 
+def _viewer(options: argparse.Namespace) -> viewer.Plan:
+    return viewer.Plan(
+        sizes=tuple(dict.fromkeys(options.n)),
+        stores=tuple(options.store or ()),
+        moves=options.moves,
+        sessions=options.sessions,
+        opens=options.opens,
+        folder=(options.cache or cache_folder() / "benchmarks").resolve(),
+    )
+
+
 def _option(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not (name and equals):
@@ -272,6 +287,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--repeats", type=int, default=3, help="runs of each system; the median counts (default 3)")
     add("--threads", type=int, help="threads and cores of every system (default: all cores)")
     add("--cache", type=Path, metavar="FOLDER", help="keep states and kernels here (default: beside the states)")
+    add("--json", type=Path, metavar="FILE", help="write every figure here")
+    text = "the viewer in a real browser: first paint, pan and zoom, selecting, the server's memory"
+    command = commands.add_parser("viewer", help=text, description=text)
+    add = command.add_argument
+    add("--n", type=int, nargs="+", default=[1_000_000, 10_000_000], help="numbers of states (default 1 M and 10 M)")
+    add("--store", type=Path, nargs="+", metavar="STORE.zarr", help="measure these stores with projections instead")
+    add("--moves", type=int, default=48, help="pans and zooms (default 48)")
+    add("--sessions", type=int, default=20, help="pages open at once (default 20; 0 leaves it out)")
+    add("--opens", type=int, default=500, help="pages opened and closed (default 500; 0 leaves it out)")
+    add("--cache", type=Path, metavar="FOLDER", help="keep the stores here (default: the user's cache)")
     add("--json", type=Path, metavar="FILE", help="write every figure here")
     command = commands.add_parser("report", help="insert results into the documentation")
     command.add_argument("results", type=Path, nargs="+", metavar="RESULTS.json")

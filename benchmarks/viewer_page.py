@@ -1,0 +1,221 @@
+"""The viewer's page in a headless Chromium, with a stop watch that runs inside the page."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from hiddenstate_core.errors import InputError, MissingExtraError
+
+__all__ = ["Tab", "browser"]
+
+_FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+_VIEWPORT = {"width": 1440, "height": 900}
+_PATIENCE = 60_000  # ms
+
+#: The watch starts with an input event and stops in the frame in which the page shows what the input asks for.
+_WATCH = """() => {
+  if (window.watch) return
+  const bokeh = () => {
+    for (const document of window.Bokeh?.documents ?? []) {
+      const plot = document.get_model_by_name("hs-map")
+      if (plot) return plot
+    }
+  }
+  const close = (a, b, unit) => Math.abs(a - b) < 1e-6 * unit
+  // Of a page whose map tells nothing of itself: its picture is the one of the window in sight.
+  const plain = () => {
+    const plot = bokeh()
+    if (!plot) return null
+    const { start: x0, end: x1 } = plot.x_range
+    const { start: y0, end: y1 } = plot.y_range
+    let current = false
+    for (const { data_source, glyph } of plot.renderers) {
+      const d = data_source?.data
+      if (glyph?.type === "ImageRGBA" && d?.image?.length)
+        current ||= close(d.x[0], x0, x1 - x0) && close(d.dw[0], x1 - x0, x1 - x0) && close(d.y[0], y0, y1 - y0)
+      if (d?.packed?.length) current = true
+    }
+    return { current, window: [x0, x1, y0, y1] }
+  }
+  const map = () => window.hiddenstateMaps?.state() ?? plain()
+  const steps = () => [...(window.hiddenstate?.pages?.values() ?? [])][0]?.steps
+  const deep = (root, selector) => {
+    const found = root.querySelector(selector)
+    if (found) return found
+    for (const element of root.querySelectorAll("*")) {
+      const inner = element.shadowRoot && deep(element.shadowRoot, selector)
+      if (inner) return inner
+    }
+    return null
+  }
+  const words = () => {
+    const known = window.watch.words
+    return known?.isConnected ? known : (window.watch.words = deep(document, ".hs-words"))
+  }
+  const probes = {
+    map() {
+      const now = map()
+      return now && { key: now.window?.join(), done: now.current }
+    },
+    sequence() {
+      const source = steps()
+      const ids = source?.data.id ?? []
+      const shown = words()?.querySelectorAll("[data-step]").length ?? 0
+      return { key: `${ids[0]}/${ids.length}`, done: ids.length > 0 && shown === ids.length }
+    },
+    tip() {
+      const shown = window.hiddenstateMaps?.state()?.tip
+      return { key: shown ?? "", done: Boolean(shown) }
+    },
+  }
+  window.watch = {
+    arm(probe, event) {
+      Object.assign(this, { probe, event, was: probes[probe]()?.key, begun: null, seconds: null })
+    },
+    ready: () => map()?.current === true,
+    words: null,
+  }
+  const start = (event) => {
+    if (window.watch.event === event.type && window.watch.seconds === null) window.watch.begun = performance.now()
+  }
+  for (const name of ["wheel", "pointermove", "keydown"]) document.addEventListener(name, start, true)
+  const frame = () => {
+    const watch = window.watch
+    if (watch.begun !== null && watch.seconds === null) {
+      const now = probes[watch.probe]()
+      if (now?.done && now.key !== watch.was) watch.seconds = (performance.now() - watch.begun) / 1000
+    }
+    requestAnimationFrame(frame)
+  }
+  frame()
+}"""
+
+
+class Tab:
+    """One page of the viewer in a tab of its own.
+
+    Parameters
+    ----------
+    engine : playwright Browser
+        Where it is opened.
+    address : str
+        Of the page.
+    """
+
+    def __init__(self, engine: Any, address: str) -> None:
+        self._context = engine.new_context(viewport=_VIEWPORT)
+        self.page = self._context.new_page()
+        self.address = address
+        self.received = 0
+        self.page.on("websocket", lambda socket: socket.on("framereceived", self._count))
+
+    def _count(self, payload: Any) -> None:
+        self.received += len(payload)
+
+    def open(self) -> dict[str, float]:
+        """Load the page; seconds to its load event, and from there until the map's picture is on the screen."""
+        began = time.perf_counter()
+        self.page.goto(self.address, wait_until="load")
+        loaded = time.perf_counter()
+        self.page.evaluate(_WATCH)
+        self.page.wait_for_function("() => window.watch.ready()", timeout=_PATIENCE, polling="raf")
+        return {"load": loaded - began, "first_paint": time.perf_counter() - loaded}
+
+    def frame(self) -> dict[str, float]:
+        """Left, top, width and height of the map on the screen."""
+        box = self.page.evaluate(
+            """() => {
+              const deep = (root) => {
+                for (const element of root.querySelectorAll("*")) {
+                  if (element.classList.contains("bk-events")) {
+                    const box = element.getBoundingClientRect()
+                    if (box.width * box.height > 120000) return box
+                  }
+                  const inner = element.shadowRoot && deep(element.shadowRoot)
+                  if (inner) return inner
+                }
+                return null
+              }
+              const box = deep(document)
+              return box && { x: box.x, y: box.y, width: box.width, height: box.height }
+            }"""
+        )
+        if box is None:
+            raise InputError("The page shows no map; has the store a projection?")
+        return dict(box)
+
+    def wheel(self, x: float, y: float, by: int) -> float:
+        """Zoom at a place; seconds from the turn of the wheel to the new picture."""
+        self.page.mouse.move(x, y)
+        return self._timed("map", "wheel", lambda: self.page.mouse.wheel(0, by))
+
+    def drag(self, x: float, y: float, dx: float, dy: float) -> float:
+        """Pan; seconds from the last move of the pointer to the new picture."""
+        mouse = self.page.mouse
+        mouse.move(x, y)
+        mouse.down()
+        try:
+            return self._timed("map", "pointermove", lambda: mouse.move(x + dx, y + dy, steps=6))
+        finally:
+            mouse.up()
+
+    def select_next(self) -> float:
+        """Select the next sequence of the table; seconds until its words and its trajectory are there."""
+        return self._timed("sequence", "keydown", lambda: self.page.keyboard.press("ArrowDown"))
+
+    def hover(self, x: float, y: float) -> float | None:
+        """Rest on a place; seconds until the tooltip is there, None where nothing lies under it."""
+        self.page.mouse.move(x + 40, y)
+        self.page.wait_for_timeout(300)
+        with contextlib.suppress(TimeoutError):
+            return self._timed("tip", "pointermove", lambda: self.page.mouse.move(x, y), patience=2_000)
+        return None
+
+    def close(self) -> None:
+        """Close the tab."""
+        self._context.close()
+
+    def _timed(self, probe: str, event: str, act: Any, patience: int = _PATIENCE) -> float:
+        from playwright.sync_api import TimeoutError as TooLate
+
+        self.page.evaluate("([probe, event]) => window.watch.arm(probe, event)", [probe, event])
+        act()
+        try:
+            self.page.wait_for_function("() => window.watch.seconds !== null", timeout=patience, polling="raf")
+        except TooLate as error:
+            raise TimeoutError(f"the page did not answer {event} within {patience / 1000:g} s") from error
+        return float(self.page.evaluate("() => window.watch.seconds"))
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Any]:
+    """A headless Chromium.
+
+    Raises
+    ------
+    MissingExtraError
+        Playwright is not installed.
+    InputError
+        There is no Chromium.
+    """
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise MissingExtraError("A browser is needed: python -m pip install playwright") from error
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    if path is None:
+        raise InputError(f"No browser was found ({', '.join(names)}); install Debian's chromium.")
+    with sync_playwright() as playwright:
+        engine = playwright.chromium.launch(executable_path=path, args=_FLAGS.split())
+        try:
+            yield engine
+        finally:
+            engine.close()
