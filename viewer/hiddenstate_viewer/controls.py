@@ -35,6 +35,8 @@ input[type=checkbox] {{ accent-color: {INK}; margin: 0; }}
 .noUi-handle {{ background: {GROUND}; border: 1px solid {MUTED}; box-shadow: none; }}
 """
 )
+#: A label that takes no room.
+_UNSEEN = "label { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }"
 _POPOVER = {
     **CARD,
     "position": "absolute",
@@ -61,6 +63,7 @@ def card(*views: Any, flex: str, **styles: str) -> Any:
         styles={
             **CARD,
             "flex": flex,
+            "min-width": "0",
             "padding": f"{UNIT + 4}px {2 * UNIT}px",
             "gap": f"{UNIT}px",
             "overflow": "hidden",
@@ -81,8 +84,8 @@ def popover(*views: Any, width: int, **styles: str) -> Any:
     )
 
 
-def select(label: str, options: Any, parameter: Any, *, width: int = 200) -> Any:
-    """A labelled selector of a parameter's value."""
+def select(label: str, options: Any, parameter: Any, *, width: int = 200, hidden: bool = False) -> Any:
+    """A labelled selector of a parameter's value; a hidden label is there for those who hear the page."""
     return pn.widgets.Select.from_param(
         parameter,
         label=label,
@@ -91,7 +94,7 @@ def select(label: str, options: Any, parameter: Any, *, width: int = 200) -> Any
         width=width,
         margin=0,
         align="center",
-        stylesheets=[CONTROL_CSS],
+        stylesheets=[CONTROL_CSS, *([_UNSEEN] if hidden else [])],
     )
 
 

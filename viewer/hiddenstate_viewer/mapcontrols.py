@@ -39,16 +39,16 @@ class MapControls(param.Parameterized):
         names = list(data.trace.projections)
         title = '<div class="hs-title">Hidden states</div>'
         self._kind = pn.widgets.Select(
-            label="colour", width=150, margin=0, sizing_mode=None, align="center", stylesheets=[CONTROL_CSS]
+            label="colour", width=132, margin=0, sizing_mode=None, align="center", stylesheets=[CONTROL_CSS]
         )
         self._number = pn.widgets.IntInput(
-            label="no.", start=0, width=86, margin=0, sizing_mode=None, align="center", stylesheets=[CONTROL_CSS]
+            label="no.", start=0, width=80, margin=0, sizing_mode=None, align="center", stylesheets=[CONTROL_CSS]
         )
         parts = [html(title, sizing_mode=None, align="center"), pn.Spacer(sizing_mode="stretch_width", margin=0)]
         if len(names) > 1:
-            parts.append(select("map", names, selection.param.projection, width=132))
+            parts.append(select("map", names, selection.param.projection, width=118))
             beside = {_NONE: None, **{name: name for name in names}}
-            parts.append(select("beside", beside, selection.param.beside, width=132))
+            parts.append(select("beside", beside, selection.param.beside, width=118))
         if names:
             parts += [self._kind, self._number]
         self.view = pn.Row(
@@ -93,14 +93,14 @@ def step_controls(data: ViewData, selection: Selection) -> list[Any]:
     """Selectors of layer, direction and quantity of the step distances, where there is a choice."""
     trace, made = data.trace, []
     if len(data.layers) > 1:
-        layers = {f"{i + 1} ({trace.layers[i]} units)": i for i in data.layers}
-        made.append(select("layer", layers, selection.param.layer, width=120))
+        layers = {f"layer {i + 1} ({trace.layers[i]})": i for i in data.layers}
+        made.append(select("layer", layers, selection.param.layer, width=96, hidden=True))
     if len(trace.directions) > 1:
-        made.append(select("reading", list(trace.directions), selection.param.direction, width=120))
+        made.append(select("direction", list(trace.directions), selection.param.direction, width=88, hidden=True))
     quantities = {"hidden state": "hidden"} if "hidden" in trace.recorded else {}
     if "cell" in trace.recorded:
         quantities["cell state"] = "cell"
     quantities |= {f"{gate} gate": f"gate:{gate}" for gate in trace.gates}
     if len(quantities) > 1:
-        made.append(select("of", quantities, selection.param.quantity, width=120))
+        made.append(select("quantity", quantities, selection.param.quantity, width=102, hidden=True))
     return made

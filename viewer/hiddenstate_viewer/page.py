@@ -201,7 +201,9 @@ class Page:
             tools.append(theme)
         return pn.Row(
             html(brand, sizing_mode=None, align="center"),
-            self.search.view,
+            pn.Row(
+                self.search.view, margin=0, align="center", sizing_mode="stretch_width", styles={"overflow": "visible"}
+            ),
             html(summary, align="center", css_classes=["hs-wide"]),
             *tools,
             self._options,

@@ -40,6 +40,8 @@ _SEGMENTS = (
 _OTHERS = ("x0", "y0", "x1", "y1", "colour", "width", "id", "number")
 #: How much thicker a trajectory gets at the most.
 _THICKEST = 3.0
+#: Ellipses along a flow.
+_CLOUDS = 5
 
 _STEP_TIP = """<div style="font: 12px/1.5 {font}; max-width: 260px">
 <b>@word</b><span style="opacity:.7"> &nbsp;word @position</span><br>@predicted &nbsp;@confidence{{0.0 %}}<br>
@@ -127,7 +129,7 @@ class Foreground:
     def _draw(self) -> None:
         plot, look = self.plot, self.look
         plot.ellipse("x", "y", "width", "height", angle="angle", source=self.clouds, fill_color="colour",
-                     fill_alpha=0.10, line_color=None)  # fmt: skip
+                     fill_alpha=0.06, line_color=None)  # fmt: skip
         plot.multi_line("xs", "ys", line_color="colour", line_width="width", line_cap="round", line_join="round",
                         line_alpha=0.9, source=self.flows)  # fmt: skip
         others = plot.segment("x0", "y0", "x1", "y1", color="colour", line_width="width", line_cap="round",
@@ -238,6 +240,8 @@ class Foreground:
                 lines["colour"].append(hue)
                 lines["width"].append(2.0 + 5.0 * (part + 1) / len(there))
                 lines["name"].append(name)
+            # Where the sequences lie around the path, at a few places: more would hide one another.
+            there = there[np.unique(np.linspace(0, len(there) - 1, _CLOUDS).astype(np.int64))]
             values, axes = np.linalg.eigh(np.nan_to_num(flow.covariance[there]))
             sides = 2 * np.sqrt(np.maximum(values, 0))
             clouds["x"] += flow.places[there, 0].tolist()
