@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from hiddenstate_core.traces import open_trace as open_trace
     from hiddenstate_core.traces import record_states as record_states
     from hiddenstate_core.traces import verify as verify
+    from hiddenstate_core.viewing import ServeOptions as ServeOptions
     from hiddenstate_core.viewing import picture as picture
     from hiddenstate_core.viewing import report as report
     from hiddenstate_core.viewing import view as view
@@ -90,6 +91,7 @@ _WHERE = {
     "confusion_matrix": "hiddenstate_core.analysis",
     "dataset_overview": "hiddenstate_core.analysis",
     "prediction_evolution": "hiddenstate_core.analysis",
+    "ServeOptions": "hiddenstate_core.viewing",
     "picture": "hiddenstate_core.viewing",
     "report": "hiddenstate_core.viewing",
     "view": "hiddenstate_core.viewing",

@@ -8,8 +8,6 @@ import os
 import socket
 from collections.abc import Sequence
 
-from tornado.netutil import bind_sockets
-
 from hiddenstate_core.errors import HiddenStateError, InputError
 
 __all__ = ["UnreachableError", "bare_address", "bind", "bracketed", "is_loopback", "own_names", "shown_host"]
@@ -48,12 +46,13 @@ def bind(host: str, port: int) -> tuple[list[socket.socket], int]:
     """
     if not 0 <= port <= 65_535:
         raise InputError(f"A port lies in 0..65535, not {port}; 0 takes any free one.")
-    last = port if port == 0 else min(port + _TRIES - 1, 65_535)
-    for tried in range(port, last + 1):
+    tries = [port] * 3 if port == 0 else list(range(port, min(port + _TRIES, 65_536)))
+    last = tries[-1]
+    for left, tried in zip(range(len(tries) - 1, -1, -1), tries, strict=True):
         try:
-            sockets = bind_sockets(tried, host or None)
+            sockets = _listen(host, tried)
         except OSError as error:
-            if error.errno == errno.EADDRINUSE and tried < last:
+            if error.errno == errno.EADDRINUSE and left:
                 continue
             raise UnreachableError(_why(host, port, last, error)) from error
         except UnicodeError as error:  # a name that cannot be one of a machine: too long, two dots in a row
@@ -62,6 +61,45 @@ def bind(host: str, port: int) -> tuple[list[socket.socket], int]:
             ) from error
         return sockets, int(sockets[0].getsockname()[1])
     raise AssertionError("the last port is either taken or refused")
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets on all that a host stands for, on one port; every one is closed again where one fails."""
+    # Tornado's own leaves the one that failed open.
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            try:
+                one = socket.socket(family, kind, protocol)
+            except OSError as error:  # a family that this machine does not have
+                missing = error
+                continue
+            sockets.append(one)
+            if os.name != "nt":
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            taken = port or (sockets[0].getsockname()[1] if len(sockets) > 1 else 0)
+            try:
+                one.bind((address[0], taken, *address[2:]))
+            except OSError as error:
+                # Of the several addresses of a name, one that the machine does not have is left out.
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                missing = error
+                sockets.pop().close()
+                continue
+            one.setblocking(False)
+            one.listen(128)
+        if not sockets:
+            raise missing or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    except BaseException:
+        for one in sockets:
+            one.close()
+        raise
+    return sockets
 
 
 def _why(host: str, port: int, last: int, error: OSError) -> str:

@@ -327,11 +327,11 @@ class ViewerApplication(BokehTornado):  # type: ignore[misc,unused-ignore]
             return self._notice(request, 404)
         if prefix and request.path != prefix and not request.path.startswith(f"{prefix}/"):
             request.path = f"{prefix}{request.path}"  # a proxy that takes the prefix away
+        if prefix and request.path == prefix:  # before the gate: the cookie is for what lies below
+            return self.get_handler_delegate(request, SlashHandler, {"path": f"{prefix}/"})
         refused = self._refusal(request)
         if refused is not None:
             return refused
-        if prefix and request.path == prefix:
-            return self.get_handler_delegate(request, SlashHandler, {"path": f"{prefix}/"})
         for name in ("bokeh-session-id", "bokeh-token", "bokeh-absolute-url", "bokeh-app-path"):
             request.arguments.pop(name, None)
             request.query_arguments.pop(name, None)
