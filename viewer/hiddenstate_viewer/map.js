@@ -199,7 +199,7 @@
     maps,
     register(id, models) {
       if (!maps.has(id)) {
-        const map = { id, asked: 0, waiting: 0, since: 0, pictures: 0, shown: 0, unit: 1, told: 0, above: [], ...models }
+        const map = { id, asked: 0, waiting: 0, since: 0, pictures: 0, shown: 0, unit: 1, told: 0, above: [], home: false, ...models }
         maps.set(id, map)
         map.go.properties.data.change.connect(() => {
           const chosen = column(map.go, "window")[0]
