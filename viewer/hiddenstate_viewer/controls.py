@@ -41,6 +41,7 @@ _POPOVER = {
     **CARD,
     "position": "absolute",
     "z-index": "30",
+    "height": "max-content",
     "box-shadow": "0 8px 28px rgba(0, 0, 0, .18)",
     "padding": f"{UNIT + 4}px {2 * UNIT}px",
     "gap": f"{UNIT}px",

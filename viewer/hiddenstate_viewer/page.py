@@ -38,7 +38,7 @@ from hiddenstate_viewer.map import StateMap
 from hiddenstate_viewer.mapcontrols import MapControls, step_controls
 from hiddenstate_viewer.overview import Overview
 from hiddenstate_viewer.points import Source, points_of
-from hiddenstate_viewer.settings import options_panel
+from hiddenstate_viewer.settings import flow_choice, options_panel
 from hiddenstate_viewer.state import Selection
 from hiddenstate_viewer.table import SequenceTable
 from hiddenstate_viewer.theme import LIGHT, LOOKS, UNIT, Look
@@ -180,7 +180,11 @@ class Page:
     def _top_bar(self) -> Any:
         trace = self.data.trace
         self._options = options_panel(
-            self.selection.options, fade=bool(trace.classes), right=f"{2 * UNIT}px", top="52px"
+            self.selection.options,
+            flow_choice(self.selection),
+            fade=bool(trace.classes),
+            right=f"{2 * UNIT}px",
+            top="52px",
         )
         toggle = button("Options", self._toggle_options, css_classes=["hs-options"])
         other = "light" if self.look.dark else "dark"

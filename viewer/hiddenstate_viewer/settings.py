@@ -6,19 +6,41 @@ from typing import Any
 
 import panel as pn
 
-from hiddenstate_viewer.controls import check, html, popover, slider
+from hiddenstate_viewer.controls import CONTROL_CSS, check, html, popover, slider
 from hiddenstate_viewer.options import ViewOptions
+from hiddenstate_viewer.state import Selection
 
-__all__ = ["options_panel"]
+__all__ = ["flow_choice", "options_panel"]
+
+#: Classes that are ticked in a list in full sight; more are chosen from one that scrolls.
+_TICKED = 8
 
 
-def options_panel(options: ViewOptions, *, fade: bool = True, **styles: str) -> Any:
+def flow_choice(selection: Selection) -> Any:
+    """Choice of the classes whose mean path is drawn; None where there are no classes."""
+    classes = selection.data.trace.classes
+    if not classes:
+        return None
+    options = {name: number for number, name in enumerate(classes)}
+    plain: dict[str, Any] = {"margin": 0, "stylesheets": [CONTROL_CSS], "value": list(selection.flows)}
+    if len(classes) <= _TICKED:
+        widget = pn.widgets.CheckBoxGroup(options=options, inline=len(classes) <= 3, name="Mean path of", **plain)
+    else:
+        widget = pn.widgets.MultiSelect(label="", options=options, size=5, width=250, **plain)
+    widget.param.watch(lambda event: selection.param.update(flows=tuple(event.new)), "value")
+    selection.param.watch(lambda event: widget.param.update(value=list(event.new)), "flows")
+    return widget
+
+
+def options_panel(options: ViewOptions, flows: Any = None, *, fade: bool = True, **styles: str) -> Any:
     """The panel; not shown until its `visible` is set.
 
     Parameters
     ----------
     options : ViewOptions
         What it shows and sets.
+    flows : viewable, optional
+        Choice of class flows, see `flow_choice`.
     fade : bool
         Whether sequences have classes, so that right and wrong ones can be told apart.
     **styles : str
@@ -31,14 +53,17 @@ def options_panel(options: ViewOptions, *, fade: bool = True, **styles: str) -> 
             *(pn.Row(*pair, margin=0, styles={"gap": "14px"}) for pair in pairs), margin=0, styles={"gap": "7px"}
         )
 
+    def named(rule: str) -> Any:
+        return html(f"<small>{rule}</small>", width=128, sizing_mode=None, align="center")
+
     labels = rows(
-        (html("<small>step distance</small>", width=96, sizing_mode=None), check("after", p.label_after_distance),
+        (named("step distance"), check("after", p.label_after_distance),
          check("before", p.label_before_distance)),
         (slider("from % of the largest", p.distance_threshold, width=250),),
-        (html("<small>change of confidence</small>", width=96, sizing_mode=None), check("after", p.label_after_change),
+        (named("change of confidence"), check("after", p.label_after_change),
          check("before", p.label_before_change)),
         (slider("from percentage points", p.change_threshold, width=250),),
-        (html("<small>change of class</small>", width=96, sizing_mode=None), check("after", p.label_after_flip),
+        (named("change of class"), check("after", p.label_after_flip),
          check("before", p.label_before_flip)),
     )  # fmt: skip
     line = rows(
@@ -53,12 +78,13 @@ def options_panel(options: ViewOptions, *, fade: bool = True, **styles: str) -> 
     if fade:
         points.insert(1, (check("fade right ones", p.fade_correct), check("fade wrong ones", p.fade_wrong)))
     return popover(
-        html('<div class="hs-title">Label words of the trajectory<small>by the step to or from them</small></div>'),
+        html('<div class="hs-title">Label words of the trajectory</div>'),
         labels,
         html('<div class="hs-title">Trajectory</div>'),
         line,
         html('<div class="hs-title">States</div>'),
         rows(*points),
+        *([] if flows is None else [html('<div class="hs-title">Mean path of a class</div>'), flows]),
         width=290,
         **styles,
     )
