@@ -9,11 +9,17 @@ import panel as pn
 from hiddenstate_viewer.controls import CONTROL_CSS, check, html, popover, slider
 from hiddenstate_viewer.options import ViewOptions
 from hiddenstate_viewer.state import Selection
+from hiddenstate_viewer.theme import INK_CSS, TEXT, UNIT
 
 __all__ = ["flow_choice", "options_panel"]
 
 #: Classes that are ticked in a list in full sight; more are chosen from one that scrolls.
 _TICKED = 8
+#: A label that stands above its widget, as a heading.
+_ABOVE = f"""
+.bk-input-group {{ flex-direction: column; align-items: start; gap: {UNIT}px; }}
+.bk-input-group > label {{ font-size: {TEXT}px; font-weight: 650; color: {INK_CSS}; }}
+"""
 
 
 def flow_choice(selection: Selection) -> Any:
@@ -22,14 +28,21 @@ def flow_choice(selection: Selection) -> Any:
     if not classes:
         return None
     options = {name: number for number, name in enumerate(classes)}
-    plain: dict[str, Any] = {"margin": 0, "stylesheets": [CONTROL_CSS], "value": list(selection.flows)}
+    title = "Mean path of a class"
+    plain: dict[str, Any] = {
+        "label": title, "margin": 0, "value": list(selection.flows), "stylesheets": [CONTROL_CSS, _ABOVE],
+    }  # fmt: skip
     if len(classes) <= _TICKED:
-        widget = pn.widgets.CheckBoxGroup(options=options, inline=len(classes) <= 3, name="Mean path of", **plain)
+        widget = pn.widgets.CheckBoxGroup(options=options, inline=len(classes) <= 3, width=250, **plain)
     else:
-        widget = pn.widgets.MultiSelect(label="", options=options, size=5, width=250, **plain)
+        widget = pn.widgets.MultiSelect(options=options, size=5, width=250, **plain)
     widget.param.watch(lambda event: selection.param.update(flows=tuple(event.new)), "value")
     selection.param.watch(lambda event: widget.param.update(value=list(event.new)), "flows")
-    return widget
+    if len(classes) > _TICKED:
+        return widget
+    # Ticks in a row have no label of their own.
+    heading = html(f'<div class="hs-title">{title}</div>')
+    return pn.Column(heading, widget, margin=0, styles={"gap": f"{UNIT}px"})
 
 
 def options_panel(options: ViewOptions, flows: Any = None, *, fade: bool = True, **styles: str) -> Any:
@@ -84,7 +97,7 @@ def options_panel(options: ViewOptions, flows: Any = None, *, fade: bool = True,
         line,
         html('<div class="hs-title">States</div>'),
         rows(*points),
-        *([] if flows is None else [html('<div class="hs-title">Mean path of a class</div>'), flows]),
+        *([] if flows is None else [flows]),
         width=290,
         **styles,
     )
