@@ -19,7 +19,7 @@ __all__ = ["CONTROL_CSS", "button", "card", "check", "html", "popover", "select"
 CONTROL_CSS = (
     VIEW_CSS
     + f"""
-label {{ font-size: {SMALL}px; color: {MUTED}; }}
+label {{ font-size: {SMALL}px; font-weight: 400; color: {MUTED}; }}
 .bk-input-group {{ flex-direction: row; align-items: center; gap: 6px; color: {INK}; }}
 .bk-input-group label, label span, .bk-slider-title, .noUi-value {{ font-size: {SMALL}px; color: {MUTED}; }}
 .bk-input {{ background-color: {GROUND}; color: {INK}; border: 1px solid {LINE}; border-radius: 6px; font-size: 12px; }}
@@ -42,6 +42,7 @@ _POPOVER = {
     "position": "absolute",
     "z-index": "30",
     "height": "max-content",
+    "max-height": "none",
     "box-shadow": "0 8px 28px rgba(0, 0, 0, .18)",
     "padding": f"{UNIT + 4}px {2 * UNIT}px",
     "gap": f"{UNIT}px",

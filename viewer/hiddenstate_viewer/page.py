@@ -14,7 +14,6 @@ What scripts and tests may rely on, in the page and in the report alike:
 from __future__ import annotations
 
 import functools
-import importlib
 import uuid
 from collections.abc import Callable, Mapping
 from html import escape
@@ -22,13 +21,11 @@ from typing import Any
 
 import numpy as np
 import panel as pn
-import param
 from bokeh.models import ColumnDataSource
 
 from hiddenstate_core.errors import HiddenStateError
 from hiddenstate_core.traces import Trace
-from hiddenstate_viewer.address import AddressBar
-from hiddenstate_viewer.address_reading import from_query
+from hiddenstate_viewer.address import AddressBar, from_query, theme_of
 from hiddenstate_viewer.controls import button, card, html
 from hiddenstate_viewer.data import Reading, ViewData
 from hiddenstate_viewer.evolution import SequenceCharts
@@ -38,6 +35,8 @@ from hiddenstate_viewer.map import StateMap
 from hiddenstate_viewer.mapcontrols import MapControls, step_controls
 from hiddenstate_viewer.overview import Overview
 from hiddenstate_viewer.points import Source, points_of
+from hiddenstate_viewer.search import SearchPane
+from hiddenstate_viewer.sentence import SentencePane
 from hiddenstate_viewer.settings import flow_choice, options_panel
 from hiddenstate_viewer.state import Selection
 from hiddenstate_viewer.table import SequenceTable
@@ -119,7 +118,7 @@ class Page:
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
         values, complaints = from_query(data, arguments or {})
-        self.look = _asked_look(arguments or {}, look)
+        self.look = look if arguments is None else LOOKS[theme_of(arguments)]
         self.data, self.keys = data, keys
         options = values.pop("options", {})
         self.selection = Selection(data, **values)
@@ -143,8 +142,8 @@ class Page:
             drawn.keep_clear(front.steps, front.segments, front.others)
         self.table = SequenceTable(selection, look)
         self.overview = Overview(data, selection, look)
-        self.search = _pane("search", "SearchPane", data, selection, look)
-        self.sentence = _pane("sentence", "SentencePane", data, selection, look)
+        self.search = SearchPane(data, selection, look)
+        self.sentence = SentencePane(data, selection, look)
         self.commands = ColumnDataSource({"name": [], "value": [], "count": []})
         self.rules = rules_source(selection.options)
         self.address = AddressBar(selection, look.name) if self.keys else None
@@ -236,6 +235,7 @@ class Page:
             title,
             pn.pane.Bokeh(self.charts.bars, sizing_mode="stretch_width", margin=0),
             flex=_LEFT,
+            overflow="hidden auto",
         )
 
     def _overview_card(self) -> Any:
@@ -436,26 +436,3 @@ class Page:
         options = self.selection.options
         if isinstance(value, int | float) and 0 <= value <= 100 and options.distance_threshold != int(value):
             options.param.update(distance_threshold=int(value), label_after_distance=True)
-
-
-def _asked_look(arguments: Mapping[str, Any], look: Look) -> Look:
-    """The theme that an address names, where there is such a one."""
-    name = arguments.get("theme", look.name)
-    name = name[-1] if isinstance(name, list | tuple) and name else name
-    name = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
-    return LOOKS.get(name, look) if isinstance(name, str) else look
-
-
-class _Nothing(param.Parameterized):
-    typed = param.Parameter(default=None)
-    view = None
-
-
-def _pane(module: str, name: str, *arguments: Any) -> Any:
-    try:
-        made = getattr(importlib.import_module(f"hiddenstate_viewer.{module}"), name)
-    except (ImportError, AttributeError):
-        nothing = _Nothing()
-        nothing.view = pn.Spacer(height=0)
-        return nothing
-    return made(*arguments)
