@@ -45,7 +45,10 @@ _WATCH = """() => {
     return { current, window: [x0, x1, y0, y1] }
   }
   const map = () => window.hiddenstateMaps?.state() ?? plain()
-  const steps = () => [...(window.hiddenstate?.pages?.values() ?? [])][0]?.steps
+  const steps = () => {
+    const page = [...(window.hiddenstate?.pages?.values() ?? [])][0]
+    return page?.maps?.[0]?.steps ?? page?.steps
+  }
   const deep = (root, selector) => {
     const found = root.querySelector(selector)
     if (found) return found

@@ -136,7 +136,8 @@
     clearTimeout(map.resting)
     map.over = null
     map.told = 0
-    map.hover.data = { x: [], y: [] }
+    // Whatever a source is given is drawn again, so it is given nothing that it has already.
+    if (column(map.hover, "x").length) map.hover.data = { x: [], y: [] }
     if (tip && tip.dataset.map === map.id) tip.style.display = "none"
   }
   const near = (map, x, y) => {
