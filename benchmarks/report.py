@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import plot, results, stages, tables, whole
+from benchmarks import plot, results, stages, tables, viewer, whole
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.results import Row
 from hiddenstate_core.atomic import write_text
@@ -47,7 +47,7 @@ def insert(files: Iterable[Path], page: Path) -> list[Path]:
                 plot.draw(benchmark, group["rows"], picture)
                 written.append(picture)
         text = _between(text, benchmark, "\n\n".join(parts), page)
-    for benchmark, section in (("whole", whole.section), ("stages", stages.section)):
+    for benchmark, section in (("whole", whole.section), ("stages", stages.section), ("viewer", viewer.section)):
         parts = [section(one) for one in told if one["benchmark"] == benchmark]
         if parts:
             text = _between(text, benchmark, "\n\n".join(parts), page)

@@ -94,31 +94,41 @@ def summary(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def section(told: dict[str, Any]) -> str:
-    """The figures as a table, with the bars they are held against."""
-    lines = [f"{'states':>12}  {'what':28}{'p50':>10}{'p95':>10}{'bar':>10}"]
+    """The figures as a table in Markdown, with the bars they are held against."""
+    about = told["machine"]
+    lines = [
+        f"{about['processor']}, {about['cores']} cores; load before each store "
+        f"{', '.join(str(row['load']) for row in told['rows'])}.",
+        "",
+        "| states | what | p50 | p95 | bar |",
+        "| ---: | :--- | ---: | ---: | ---: |",
+    ]
 
     def line(row: dict[str, Any], what: str, values: Sequence[float | None], unit: str, bar: float | None) -> None:
-        cells = "".join(f"{'' if v is None else f'{v:,.0f} {unit}':>10}" for v in values)
-        lines.append(f"{row['states']:>12,}  {what:28}{cells}{'' if bar is None else f'{bar:,.0f} {unit}':>10}")
+        cells = ["" if value is None else f"{value:,.0f} {unit}" for value in (*values, bar)]
+        lines.append(f"| {row['states']:,} | {what} | {' | '.join(cells)} |")
 
     for row in told["rows"]:
-        first, moved = BARS.get(row["states"], (None, None))
-        paint = row["first_paint"]
-        line(row, "first paint", [paint["p50"], paint["p95"]], "ms", None if first is None else 1000 * first)
-        for name, what in (("zoom", "zoom to new picture"), ("pan", "pan to new picture")):
-            bar = None if moved is None else 1000 * moved
-            line(row, what, [row[name]["p50"], row[name]["p95"]], "ms", bar)
-        line(row, "select a sequence", [row["select"]["p50"], row["select"]["p95"]], "ms", 1000 * _SELECT)
-        if row.get("hover"):
-            line(row, "hover", [row["hover"]["p50"], row["hover"]["p95"]], "ms", None)
-        line(row, "a picture's bytes", [row["picture_bytes"] / 1024, None], "KiB", None)
-        line(row, "server, 1 session", [row["memory_one"]["rss"], None], "MiB", None)
+        first, moved = (None if bar is None else 1000 * bar for bar in BARS.get(row["states"], (None, None)))
+        timed = [
+            ("first_paint", "first paint after the page has loaded", first),
+            ("zoom", "zoom to new picture", moved),
+            ("pan", "pan to new picture", moved),
+            ("select", "select a sequence", 1000 * _SELECT),
+            ("hover", "hover to tooltip", None),
+        ]
+        for name, what, bar in timed:
+            if row.get(name):
+                line(row, what, [row[name]["p50"], row[name]["p95"]], "ms", bar)
+        line(row, "bytes to the browser for a move", [row["picture_bytes"] / 1024, None], "KiB", None)
+        line(row, "memory of the server, 1 session", [row["memory_one"]["rss"], None], "MiB", None)
         if "memory_sessions" in row:
-            what = f"server, {row['sessions']} sessions"
+            what = f"memory of the server, {row['sessions']} sessions"
             line(row, what, [row["memory_sessions"]["rss"], None], "MiB", _SESSIONS_MIB)
         if "memory_opens" in row:
-            grown = row["memory_opens"][-1]["rss"] - row["memory_opens"][0]["rss"]
-            line(row, f"growth over {row['memory_opens'][-1]['opens']} opens", [grown, None], "MiB", None)
+            opened = row["memory_opens"]
+            what = f"growth from open-and-close {opened[0]['opens']} to {opened[-1]['opens']}"
+            line(row, what, [opened[-1]["rss"] - opened[0]["rss"], None], "MiB", None)
     return "\n".join(lines)
 
 
@@ -200,7 +210,7 @@ def _again(engine: Any, address: str, opens: int, pid: int) -> list[dict[str, An
         tab.close()
         if number % every == 0:
             told.append({"opens": number, **_memory(pid)})
-    time.sleep(20)  # sessions whose page is gone are swept every few seconds
+    time.sleep(min(20, opens))  # sessions whose page is gone are swept every few seconds
     told.append({"opens": opens, **_memory(pid)})
     return told
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 
@@ -146,7 +147,7 @@ def test_a_cache_keeps_to_its_budget_and_makes_each_value_once() -> None:
         thread.join(5)
     assert made == [0]
     for number in (1, 2, 3):
-        cache.get(number, lambda number=number: make(number), len)
+        cache.get(number, functools.partial(make, number), len)
     assert len(cache) == 2
     cache.get(3, lambda: make(3), len)
     assert made == [0, 1, 2, 3]

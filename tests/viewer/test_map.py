@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from hiddenstate_viewer import map as maps
 from hiddenstate_viewer.data import ViewData
+from hiddenstate_viewer.density import FADED
 from hiddenstate_viewer.map import StateMap
+from hiddenstate_viewer.points import Source
 from hiddenstate_viewer.state import Selection, Stroke
 from hiddenstate_viewer.theme import DARK, LIGHT
 
@@ -35,7 +37,12 @@ class Served:
     def do(self, action: Callable[[], Any]) -> None:
         """Run something on the server's event loop, under no lock, as a widget of Panel would."""
         done = threading.Event()
-        self.loop.call_soon_threadsafe(lambda: (action(), done.set()))
+
+        def run() -> None:
+            action()
+            done.set()
+
+        self.loop.call_soon_threadsafe(run)
         assert done.wait(10)
 
 
@@ -180,7 +187,7 @@ def test_click_and_tooltip(serve_map: Any, open_tab: Any, data: Callable[[str], 
     # A state that no other one lies near, so that nothing else can be meant.
     points = view.coordinates("tsne")
     alone = int(np.argmax([np.sort(((points - p) ** 2).sum(axis=1))[1] for p in points]))
-    assert order.nearest(*points[alone].tolist(), 0.0) == alone
+    assert order.nearest(float(points[alone, 0]), float(points[alone, 1]), 0.0) == alone
     at = on_screen(tab, *points[alone].tolist())
     tab.page.mouse.move(at[0] + 30, at[1] + 30)
     tab.page.mouse.move(*at)
@@ -195,7 +202,7 @@ def test_click_and_tooltip(serve_map: Any, open_tab: Any, data: Callable[[str], 
     tab.page.mouse.click(*at)
     tab.page.wait_for_timeout(500)
     assert shown.selection.sequence == sequence
-    assert shown.figure.plot.renderers[1].glyph.fill_alpha == maps.FADED
+    assert shown.figure.plot.renderers[1].glyph.fill_alpha == FADED
     tab.page.mouse.move(at[0], at[1] + 600)
     tab.wait("() => window.hiddenstateMaps.state().tip === null")
     assert tab.complaints == []
@@ -337,6 +344,7 @@ def test_what_is_not_well_formed_is_passed_over(data: Callable[[str], ViewData])
     assert asked.selection.sequence is None
     assert asked.map.figure.reply.data["count"] == []
     asked.look(size=(10**9, -5))
+    assert asked.map._frame is not None
     assert asked.map._frame[1:] == (4096, 16)
 
 
@@ -369,7 +377,7 @@ def test_points_are_coloured_as_pictures_are_and_the_rest_lies_behind(data: Call
     columns = asked.map.figure.points.data
     inside = columns["x"] < 0
     assert (columns["alpha"][inside] > 0.5).all()
-    assert (columns["alpha"][~inside] == np.float32(maps.FADED)).all()
+    assert (columns["alpha"][~inside] == np.float32(FADED)).all()
     assert not inside[: int((~inside).sum())].any()  # what is behind is drawn first
     asked.selection.colour_by = "class"
     assert not np.array_equal(asked.map.figure.points.data["packed"], columns["packed"])
@@ -407,7 +415,8 @@ def test_a_drawing_that_is_not_wanted_any_more_is_dropped(data: Callable[[str], 
     asked.look()
     shown = asked.map
     count = shown.figure.reply.data["count"][0]
-    late = shown._drawing(shown._wanted - 1, "tsne", maps.Source("prediction"), shown._frame, 1)
+    assert shown._frame is not None
+    late = shown._drawing(shown._wanted - 1, "tsne", Source("prediction"), shown._frame, 1)
     late()
     assert shown.figure.reply.data["count"][0] == count
 
