@@ -11,6 +11,7 @@ from hiddenstate_core.analysis.quantity import StateSource, recorded_states
 from hiddenstate_core.analysis.query import Query
 from hiddenstate_core.analysis.search import Matches, SearchIndex, find_sequences
 from hiddenstate_core.analysis.sentence import TextReading, check_model, find_model, read_text
+from hiddenstate_core.analysis.spatial import SpatialOrder, spatial_order, store_spatial_order
 from hiddenstate_core.analysis.step_figure import StepValues
 from hiddenstate_core.analysis.step_values import Choice, available, step_values
 
@@ -24,6 +25,7 @@ __all__ = [
     "Query",
     "SearchIndex",
     "SentencePlacer",
+    "SpatialOrder",
     "StateSource",
     "StepValues",
     "TextReading",
@@ -41,7 +43,9 @@ __all__ = [
     "read_quality",
     "read_text",
     "recorded_states",
+    "spatial_order",
     "step_values",
     "store_quality",
+    "store_spatial_order",
     "word_impact",
 ]
