@@ -205,6 +205,7 @@
         map.go.properties.data.change.connect(() => {
           const chosen = column(map.go, "window")[0]
           map.wanted = ""
+          map.waiting = 0
           if (!sized(map.plot)) return
           if (chosen?.length === 4) {
             map.home = false

@@ -175,7 +175,11 @@ class StateMap:
         if "view" in self.__dict__:
             self._pane.visible = self.figure.tools.visible = shown
             self._empty.visible = not shown
+        with self._lock:  # what is being drawn of the other map is not shown any more
+            self._wanted += 1
+            self._applied = self._wanted
         self._drawn = None
+        self._emptied(self.figure.image, self.figure.points, self.figure.rings)
         if shown:
             self.go(None)
 
