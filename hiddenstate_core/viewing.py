@@ -81,7 +81,7 @@ def view(
     options: ServeOptions | None = None,
     open_browser: bool = True,
 ) -> Any:
-    """Look at a trace: in a notebook, the page itself; elsewhere, serve it until interrupted.
+    """Look at a trace: in a notebook, a `hiddenstate_viewer.Viewer`; elsewhere, serve it until interrupted.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def view(
     if _in_notebook():
         if len(opened) > 1:
             raise InputError(f"A notebook shows one trace at a time, not {len(opened)}; call view for each.")
-        return viewer_module("page").build_page(opened[0])
+        return viewer_module("notebook").Viewer(opened[0], model=models[0] if models else None)
     serve = viewer_module("serve").serve
     serve(
         [Path(one.path) for one in opened],
@@ -134,6 +134,7 @@ def report(
     *,
     sequence: int | None = None,
     projection: str | None = None,
+    dark: bool = False,
 ) -> None:
     """Write the page of one sequence as a standalone HTML file that needs no network.
 
@@ -146,22 +147,61 @@ def report(
     sequence : int, optional
         Which sequence; by default one whose prediction turns on the way.
     projection : str, optional
-        Which projection; by default the first there is.
+        Which projection; by default t-SNE's, or the first there is.
+    dark : bool
+        Whether on a dark ground.
+
+    Raises
+    ------
+    InputError
+        A sequence or projection that does not exist.
+    MissingExtraError
+        The viewer is not installed.
     """
     opened = trace if isinstance(trace, Trace) else Trace(trace)
-    viewer_module("report").write_report(opened, path, sequence=sequence, projection=projection)
+    viewer_module("report").write_report(opened, path, sequence=sequence, projection=projection, dark=dark)
 
 
 def picture(
     trace: Trace | str | os.PathLike[str],
     path: str | os.PathLike[str],
     *,
+    view: str = "all",
     sequence: int | None = None,
     projection: str | None = None,
+    colour_by: str = "prediction",
+    dark: bool = False,
 ) -> None:
-    """Write the same as `report` as a PNG; needs no browser. Parameters as there."""
+    """Write a view as a picture for a paper; needs no browser.
+
+    Parameters
+    ----------
+    trace : Trace or path-like
+        What to show.
+    path : path-like
+        Where to write; ``.png``, ``.svg`` and ``.pdf`` say what.
+    view : str
+        ``"map"``, ``"words"``, ``"probabilities"``, ``"distances"``, ``"classes"``, ``"confusion"``, or ``"all"``: one
+        sequence's views on one sheet.
+    sequence, projection
+        As for `report`.
+    colour_by : str
+        What colours the states of the map: ``"prediction"``, ``"class"``, ``"confidence"``, ``"unit:7"``... (see
+        `hiddenstate_core.analysis.available`).
+    dark : bool
+        Whether on a dark ground.
+
+    Raises
+    ------
+    InputError
+        A view, format, sequence, projection or colouring that does not exist.
+    MissingExtraError
+        The viewer is not installed.
+    """
     opened = trace if isinstance(trace, Trace) else Trace(trace)
-    viewer_module("picture").write_picture(opened, path, sequence=sequence, projection=projection)
+    viewer_module("picture").write_picture(
+        opened, path, view=view, sequence=sequence, projection=projection, colour_by=colour_by, dark=dark
+    )
 
 
 def _in_notebook() -> bool:

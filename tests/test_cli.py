@@ -88,7 +88,8 @@ def test_bad_values_for_a_store(tmp_path: Path, capfd: pytest.CaptureFixture[str
     assert "perplexity" in refused(capfd, "project", trace.path, "--perplexity", "100000")
     assert "Layer 7" in refused(capfd, "project", trace.path, "--layer", "7")
     assert "name is" in refused(capfd, "project", trace.path, "--method", "pca", "--name", "../x")
-    assert ".html or .png" in refused(capfd, "report", trace.path, "--out", tmp_path / "r.pdf")
+    assert ".html, .png, .svg or .pdf" in refused(capfd, "report", trace.path, "--out", tmp_path / "r.gif")
+    assert "no view 'maps'" in refused(capfd, "report", trace.path, "--view", "maps", "--out", tmp_path / "r.svg")
     assert "Sequence 99" in refused(capfd, "report", trace.path, "--sequence", "99", "--out", tmp_path / "r.html")
     metadata = json.loads((trace.path / "zarr.json").read_text())
     metadata["attributes"]["schema"] = 7

@@ -1,4 +1,4 @@
-"""The page and the report in a real browser: a click changes every view, hovering links them, nothing complains."""
+"""The page in a real browser: a click changes every view, hovering links them, nothing complains."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hiddenstate_viewer import projection
 from hiddenstate_viewer.data import ViewData
-from hiddenstate_viewer.report import write_report
 from hiddenstate_viewer.serve import ViewerServer, start
 
 from hiddenstate_core.traces import Trace
@@ -187,23 +186,3 @@ def test_every_kind_of_trace_opens(
         tab.page.locator(".hs-word").nth(len(trace.sequence(5)) - 1).wait_for()
         assert tab.complaints == []
         assert tab.strangers == []
-
-
-def test_report_opens_from_a_file_without_network(
-    stores: dict[str, Path], open_tab: Callable[..., Any], tmp_path: Path
-) -> None:
-    trace = Trace(stores["five"])
-    sequence = int(np.diff(trace.offsets).argmax())
-    write_report(trace, tmp_path / "report.html", sequence=sequence)
-    tab = open_tab((tmp_path / "report.html").as_uri(), offline=True)
-    tab.wait("() => window.hiddenstate?.pages.size === 1")
-    tab.page.locator(".hs-word").nth(2).hover()
-    tab.wait("() => window.hiddenstate.marked().step === 2")
-    marked = tab.marked()
-    assert marked["word"] == "2"
-    assert marked["boxes"] == [2, 2]
-    assert np.allclose(marked["point"], trace.projection("tsne").coordinates[trace.sequence(sequence).start + 2])
-    tab.page.mouse.move(*middle(tab, "hs-distances", 1, 0.02))
-    tab.wait("() => window.hiddenstate.marked().step === 0")
-    assert tab.complaints == []
-    assert tab.strangers == []

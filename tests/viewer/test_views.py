@@ -199,9 +199,9 @@ def test_report_and_picture_refuse_what_does_not_exist(stores: dict[str, Path], 
     trace = Trace(stores["binary"])
     for write in (write_report, write_picture):
         with pytest.raises(InputError, match="hiddenstate project"):
-            write(trace, tmp_path / "out", projection="umap")
+            write(trace, tmp_path / "out.png", projection="umap")
         with pytest.raises(InputError, match=r"0\.\.59"):
-            write(trace, tmp_path / "out", sequence=60)
+            write(trace, tmp_path / "out.png", sequence=60)
     assert not list(tmp_path.iterdir())
 
 

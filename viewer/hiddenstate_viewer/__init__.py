@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hiddenstate_viewer.notebook import Viewer as Viewer
     from hiddenstate_viewer.page import Page as Page
     from hiddenstate_viewer.page import build_page as build_page
     from hiddenstate_viewer.picture import write_picture as write_picture
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Page": "page",
+    "Viewer": "notebook",
     "build_page": "page",
     "write_picture": "picture",
     "write_report": "report",
@@ -26,7 +28,7 @@ _WHERE = {
     "start": "serve",
 }
 
-__all__ = ["Page", "ViewerServer", "build_page", "serve", "start", "write_picture", "write_report"]
+__all__ = ["Page", "Viewer", "ViewerServer", "build_page", "serve", "start", "write_picture", "write_report"]
 
 
 def __getattr__(name: str) -> Any:

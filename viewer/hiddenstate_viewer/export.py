@@ -249,7 +249,7 @@ class ExportMenu:
     def _say(self, text: str) -> None:
         self._told.object = f'<div class="hs-told" role="status">{escape(text)}</div>'
 
-    # -- making ------------------------------------------------------------------------------------------------------
+    # -- making ---------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
         if self._busy:
@@ -306,8 +306,8 @@ class ExportMenu:
             file.seek(part * _PART)
             content = np.frombuffer(file.read(_PART), np.uint8)
         self.source.data = {
-            "serial": [self._serial], "part": [part], "parts": [self._parts], "name": [self._name], "kind": [_MIME[self._kind]],
-            "data": [content],
+            "serial": [self._serial], "part": [part], "parts": [self._parts], "name": [self._name],
+            "kind": [_MIME[self._kind]], "data": [content],
         }  # fmt: skip
 
     def _next(self, _attribute: str, _old: Any, new: Any) -> None:

@@ -67,18 +67,8 @@ def _states(axes: Any, area: Area, scene: Scene, points: NDArray[np.float32], wi
         return
     shrink = min(1.0, MOST_PIXELS / (RASTER * max(area.width, area.height)))
     width, height = (max(16, round(side * RASTER * shrink)) for side in (area.width, area.height))
-    rgba = background(scene, window, width, height)
+    rgba = scene.density(window, width, height)
     axes.imshow(rgba, extent=window, origin="lower", aspect="auto", alpha=weight, interpolation="none")
-
-
-def background(scene: Scene, window: Window, width: int, height: int) -> NDArray[np.uint8]:
-    """The density of the states in a window, (height, width, 4) uint8, lowest row first."""
-    from hiddenstate_viewer.density import density_image
-
-    assert scene.projection is not None
-    colour_by = "true" if scene.colour_by == "class" else scene.colour_by
-    image, _ = density_image(scene.data, scene.projection, colour_by, window[:2], window[2:], width, height)
-    return image.view(np.uint8).reshape(*image.shape, 4)
 
 
 def _within(points: NDArray[np.float32], window: Window) -> NDArray[np.int64]:
@@ -112,11 +102,8 @@ def _trajectory(axes: Any, scene: Scene, reading: Reading) -> None:
 
 
 def _flow(axes: Any, paper: Paper, scene: Scene, label: int) -> None:
-    from hiddenstate_core.analysis import class_flow
-
-    data, projection = scene.data, scene.projection
-    assert projection is not None
-    flow = data.keep("flow", (projection, label), lambda: class_flow(data.trace, data.coordinates(projection), label))
+    assert scene.projection is not None
+    flow = scene.data.flow(scene.projection, label)
     places = flow.places[flow.counts > 0]
     if not len(places):
         return
@@ -158,11 +145,12 @@ def _labels(axes: Any, paper: Paper, scene: Scene, reading: Reading) -> None:
 
 def draw_legend(paper: Paper, area: Area, scene: Scene) -> None:
     """What the colours and rings say, on one line or, where names are long, two; top line first."""
-    palette, look = scene.palette, paper.look
+    look = paper.look
+    palette, scale = scene.scale()
     names = [short(clean(name), 18) for name in palette.classes]
     marks: list[tuple[str, str, Any]] = []  # kind, text, colour
-    if scene.colour_by not in ("prediction", "class", "true"):
-        marks.append(("text", scene.colour_by, None))
+    if scale is not None:
+        marks += [("text", f"{scale.label}   {scale.low:.3g}", None), ("scale", f"{scale.high:.3g}", scale.colours)]
     elif palette.binary and scene.colour_by == "prediction":
         marks += [("text", names[0], None), ("scale", names[1], palette.diverging)]
     else:
@@ -182,7 +170,7 @@ def draw_legend(paper: Paper, area: Area, scene: Scene) -> None:
             break
         _mark(paper, kind, x, y, colour)
         paper.say(x + before, y, text, size=8.5, color=look.muted)
-        x += wide + (0.08 if kind == "text" and palette.binary and scene.colour_by == "prediction" else 0.18)
+        x += wide + (0.08 if kind == "text" and len(marks) > 1 and marks[1][0] == "scale" else 0.18)
 
 
 def _mark(paper: Paper, kind: str, x: float, y: float, colour: Any) -> None:

@@ -19,7 +19,6 @@ from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.colours import hex_of
 from hiddenstate_viewer.data import Reading, ViewData
 from hiddenstate_viewer.evolution import heat_rows, short
-from hiddenstate_viewer.mapdrawing import background
 from hiddenstate_viewer.overview import figures_html
 from hiddenstate_viewer.picture import picture_bytes
 from hiddenstate_viewer.scene import Scene, choose, clean, extent_of
@@ -191,8 +190,9 @@ def _map(scene: Scene) -> str:
     if scene.projection is None:
         command = escape(f"hiddenstate project {trace.path.name}")
         return f'<div class="hs-empty"><b>No projection of the states yet</b>Make one:<code>{command}</code></div>'
-    legend = legend_html(scene.palette, "true" if scene.colour_by == "class" else scene.colour_by,
-                         trajectory=scene.reading is not None)  # fmt: skip
+    palette, scale = scene.scale()
+    legend = legend_html(palette, "class" if scene.colour_by == "true" else scene.colour_by,
+                         trajectory=scene.reading is not None, scale=scale)  # fmt: skip
     percent = round(100 * scene.threshold)
     return (
         f'<div class="hs-title">Hidden states<small>{escape(scene.projection)} of {trace.steps:,} states</small>'
@@ -286,7 +286,7 @@ def _background(scene: Scene) -> dict[str, Any]:
         x0, x1, y0, y1 = whole
         scale = RASTER / max(x1 - x0, y1 - y0)
         size = max(16, round((x1 - x0) * scale)), max(16, round((y1 - y0) * scale))
-        found["image"] = _url(background(scene, whole, *size)[::-1])
+        found["image"] = _url(scene.density(whole, *size)[::-1])
     if scene.steps is not None:
         steps = np.flatnonzero(scene.steps)
         if len(steps) > CHOSEN:

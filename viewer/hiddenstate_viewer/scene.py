@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from hiddenstate_core.errors import InputError
 from hiddenstate_viewer.colours import Palette, mix
 from hiddenstate_viewer.data import Reading, ViewData
+from hiddenstate_viewer.density import NOTHING, Request, render
+from hiddenstate_viewer.points import Source, points_of
 from hiddenstate_viewer.theme import DARK, LIGHT, Look
+from hiddenstate_viewer.words import Scale
 
 if TYPE_CHECKING:
     from hiddenstate_viewer.state import Selection
@@ -96,6 +99,8 @@ class Scene:
         Step distance, a share of the data set's largest, from which on words are labelled in the map.
     flows : tuple of int
         Classes whose mean path is drawn.
+    source : Source, optional
+        Layer, direction and quantity of what colours the states; the last layer's hidden states by default.
     """
 
     data: ViewData
@@ -110,6 +115,7 @@ class Scene:
     black: bool = False
     threshold: float = 0.3
     flows: tuple[int, ...] = ()
+    source: Source | None = None
 
     @classmethod
     def chosen(
@@ -146,7 +152,7 @@ class Scene:
         return cls(
             data, look, data.colours(look), reading, others, selection.projection, selection.colour_by,
             selection.window, selection.steps_mask, bool(getattr(options, "black_trajectory", False)), threshold,
-            tuple(selection.flows),
+            tuple(selection.flows), Source.of(selection),
         )  # fmt: skip
 
     def check(self) -> None:
@@ -199,13 +205,50 @@ class Scene:
         if key in ("class", "true"):
             sequence = np.searchsorted(data.trace.offsets, steps, side="right") - 1
             return self.palette.labels(data.trace.labels.astype(np.int64)[sequence])
-        from hiddenstate_viewer import valuecolours
+        if self.projection is None:
+            return np.tile(np.asarray(self.palette.unsure, np.uint8), (len(steps), 1))
+        points = points_of(data)
+        colouring = points.colouring(self.projection, self.from_)
+        table = points.table(self.from_, colouring, self.look)
+        order = points.order(self.projection).steps
+        places = np.empty(len(order), np.int64)
+        places[order] = np.arange(len(order))
+        values = colouring.values[places[steps]]
+        if colouring.kind == "categorical":
+            strength = 1.0 if colouring.strength is None else colouring.strength[places[steps]]
+            return np.asarray(table[values, _level(np.broadcast_to(strength, values.shape))])
+        neutral = np.asarray(self.palette.unsure, np.uint8)
+        return np.where(np.isnan(values)[:, None], neutral, table[_level(colouring.share(values))])
 
-        return valuecolours.colours(data, key, steps, self.look)
+    @property
+    def from_(self) -> Source:
+        """Which numbers colour the states."""
+        return self.source or Source("class" if self.colour_by == "true" else self.colour_by)
+
+    def scale(self) -> tuple[Palette, Scale | None]:
+        """Palette of the classes that colour the states; and, where numbers do, their scale."""
+        if self.colour_by in ("prediction", "class", "true") or self.projection is None:
+            return self.palette, None
+        points = points_of(self.data)
+        colouring = points.colouring(self.projection, self.from_)
+        if colouring.kind == "categorical":
+            return points.palette(self.from_, colouring, self.look), None
+        return self.palette, Scale(self.colour_by, points.table(self.from_, colouring, self.look), *colouring.limits)
+
+    def density(self, window: Window, width: int, height: int) -> NDArray[np.uint8]:
+        """Picture of all states in a window of the map, (height, width, 4) uint8, lowest row first."""
+        assert self.projection is not None
+        request = Request(self.projection, self.from_, window, width, height)
+        image = render(self.data, request, NOTHING, self.look)
+        return image.view(np.uint8).reshape(*image.shape, 4)
 
     def named(self, label: int) -> str:
         """Name of a class; -1 is not known."""
         return self.data.trace.classes[label] if label >= 0 else "unknown"
+
+
+def _level(share: NDArray[np.float32]) -> NDArray[np.int64]:
+    return np.rint(np.nan_to_num(share) * 255).astype(np.int64)
 
 
 def _rgb(colour: str) -> Sequence[int]:
