@@ -239,9 +239,8 @@ class Page:
         )
 
     def _overview_card(self) -> Any:
-        return card(
-            self.overview.view, pn.Spacer(sizing_mode="stretch_both", margin=0, min_height=0), html(TIPS), flex=_LEFT
-        )
+        # Nothing that stretches may stand beside the overview: it would lie over the lower half of the matrix.
+        return card(self.overview.view, html(TIPS), flex=_LEFT)
 
     def _map_card(self) -> Any:
         controls = MapControls(self.data, self.selection)
