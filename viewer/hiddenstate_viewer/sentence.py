@@ -28,14 +28,14 @@ __all__ = ["SentencePane"]
 
 #: Milliseconds of rest while typing after which the text is read.
 PAUSE = 400
-_CHARTS, _WORDS = 64, 66
+_ROW, _CHARTS, _WORDS = 14, 58, 50
 _LABEL = "Type or edit a text: the model reads it"
 _CSS = (
     CONTROL_CSS
     + """
 :host(.hs-typing) .bk-input-group { flex-direction: column; align-items: stretch; gap: 3px; }
 textarea.bk-input { font-size: 13px; line-height: 1.45; padding: 6px 8px; border-radius: 6px; resize: none;
-  field-sizing: content; height: auto; min-height: 34px; max-height: 92px; }
+  field-sizing: content; height: auto; min-height: 34px; max-height: 54px; }
 """
 )
 _WORDS_CSS = (
@@ -361,7 +361,7 @@ class _Side:
         self.page, self.title = pane._pages[which], title
         self.charts = SequenceCharts(pane.palette, pane.look)
         name = ("typed", "original")[which]
-        self.charts.heat.update(name=f"hs-{name}-heatmap", height=min(self.charts.heat.height, 110))
+        self.charts.heat.update(name=f"hs-{name}-heatmap", height=round(_ROW * (self.charts.rows + 0.6)))
         self.charts.bars.update(name=f"hs-{name}-distances", height=_CHARTS)
         self.charts.threshold.visible = False
         self.marks = [Span(dimension="height", line_color=pane.look.ink, line_width=1.5, visible=False)
