@@ -151,7 +151,7 @@ def _measured(store: Path, plan: Plan) -> dict[str, Any]:
 
 def _one_session(engine: Any, address: str, moves: int) -> dict[str, Any]:
     opened = []
-    for _ in range(3):
+    for _ in range(min(3, moves // 8)):
         tab = Tab(engine, address)
         opened.append(tab.open())
         tab.close()
@@ -166,10 +166,10 @@ def _one_session(engine: Any, address: str, moves: int) -> dict[str, Any]:
         zooms.append(tab.wheel(x + 9 * (turn % 5), y - 7 * (turn % 3), -240 if turn % 8 < 4 else 240))
         pans.append(tab.drag(x, y, 60 - 120 * (turn % 2), 40 - 80 * (turn % 2)))
     received = (tab.received - before) / (2 * len(zooms))
-    selected = [tab.select_next() for _ in range(12)]
+    selected = [tab.select_next() for _ in range(moves // 4)]
     tab.page.keyboard.press("Escape")
     tab.page.wait_for_timeout(300)
-    hovers = [tab.hover(x + 23 * (k % 4) - 30, y + 17 * (k % 3) - 20) for k in range(8)]
+    hovers = [tab.hover(x + 23 * (k % 4) - 30, y + 17 * (k % 3) - 20) for k in range(moves // 4)]
     shown = [h for h in hovers if h is not None]
     tab.close()
     return {
