@@ -14,7 +14,7 @@ from hiddenstate_viewer.theme import INK_CSS as INK
 from hiddenstate_viewer.theme import LINE_CSS as LINE
 from hiddenstate_viewer.theme import MUTED_CSS as MUTED
 
-__all__ = ["CONTROL_CSS", "button", "card", "check", "html", "popover", "select", "slider"]
+__all__ = ["CONTROL_CSS", "TICK_CSS", "button", "card", "check", "html", "popover", "select", "slider"]
 
 CONTROL_CSS = (
     VIEW_CSS
@@ -37,6 +37,11 @@ input[type=checkbox] {{ accent-color: {INK}; margin: 0; }}
 )
 #: A label that takes no room.
 _UNSEEN = "label { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }"
+#: Of checkboxes with labels of their own.
+TICK_CSS = f"""
+.bk-input-group label, label, label span {{ font-size: 12px; font-weight: 400; color: {INK}; }}
+.bk-input-group label, label {{ display: inline-flex; align-items: center; gap: 5px; margin: 0; cursor: pointer; }}
+"""
 _POPOVER = {
     **CARD,
     "position": "absolute",
@@ -112,7 +117,23 @@ def button(label: str, action: Callable[[], Any] | None, **options: Any) -> Any:
 
 def check(label: str, parameter: Any) -> Any:
     """A labelled checkbox of a parameter's value."""
-    return pn.widgets.Checkbox.from_param(parameter, label=label, margin=0, align="center", stylesheets=[CONTROL_CSS])
+    owner, name = parameter.owner, parameter.name
+
+    def ticked() -> list[bool]:
+        return [True] if getattr(owner, name) else []
+
+    # Of Panel's checkboxes those of a group are the ones with a label that can be clicked, and read aloud.
+    box = pn.widgets.CheckBoxGroup(
+        options={label: True},
+        value=ticked(),
+        inline=True,
+        margin=0,
+        align="center",
+        stylesheets=[CONTROL_CSS, TICK_CSS],
+    )
+    box.param.watch(lambda event: owner.param.update({name: bool(event.new)}), "value")
+    owner.param.watch(lambda _event: box.param.update(value=ticked()), name)
+    return box
 
 
 def slider(label: str, parameter: Any, *, step: float = 1, width: int = 190) -> Any:

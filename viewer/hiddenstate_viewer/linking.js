@@ -230,11 +230,28 @@
     }
   })
 
+  // Panel's sliders do not tell those who cannot see them what their handles are for.
+  const named = (handle) => {
+    const title = handle.getRootNode().querySelector(".bk-slider-title")?.firstChild?.textContent
+    if (title) handle.setAttribute("aria-label", title.replace(/:\s*$/, ""))
+  }
+  const nameAll = (root) => {
+    for (const one of root.querySelectorAll("*")) {
+      if (one.classList.contains("noUi-handle")) named(one)
+      if (one.shadowRoot) nameAll(one.shadowRoot)
+    }
+  }
+  document.addEventListener("focusin", (event) => {
+    const target = event.composedPath()[0]
+    if (target.classList?.contains("noUi-handle")) named(target)
+  })
+
   window.hiddenstate = {
     pages,
     register(id, models) {
       if (pages.has(id)) return
       pages.set(id, { id, step: -1, held: -1, elements: {}, ...models })
+      nameAll(document)
       this.refresh(id)
     },
     // Another sequence, or none.

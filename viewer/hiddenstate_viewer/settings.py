@@ -6,7 +6,7 @@ from typing import Any
 
 import panel as pn
 
-from hiddenstate_viewer.controls import CONTROL_CSS, check, html, popover, slider
+from hiddenstate_viewer.controls import CONTROL_CSS, TICK_CSS, check, html, popover, slider
 from hiddenstate_viewer.options import ViewOptions
 from hiddenstate_viewer.state import Selection
 from hiddenstate_viewer.theme import INK_CSS, TEXT, UNIT
