@@ -31,7 +31,9 @@ def flow_choice(selection: Selection) -> Any:
     title = "Mean path of a class"
     plain: dict[str, Any] = {"label": title, "margin": 0, "value": list(selection.flows)}
     if len(classes) <= _TICKED:
-        widget = pn.widgets.CheckBoxGroup(options=options, inline=len(classes) <= 3, width=250, **plain)
+        widget = pn.widgets.CheckBoxGroup(
+            options=options, inline=len(classes) <= 3, width=250, stylesheets=[CONTROL_CSS, TICK_CSS], **plain
+        )
     else:
         widget = pn.widgets.MultiSelect(options=options, size=5, width=250, stylesheets=[CONTROL_CSS, _ABOVE], **plain)
     widget.param.watch(lambda event: selection.param.update(flows=tuple(event.new)), "value")
