@@ -28,6 +28,7 @@ from PIL import Image
 from hiddenstate_core.analysis import Query
 from hiddenstate_core.errors import InputError, MissingExtraError
 from hiddenstate_core.traces import Trace
+from tests.viewer.apps import served
 
 Make = Callable[[str], ViewData]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -329,11 +330,8 @@ def test_the_menu_saves_files_in_parts(
     def app() -> Any:
         return pn.Row(pn.Spacer(width=500), ExportMenu(made, Selection(made), LIGHT).view)
 
-    server = pn.serve(app, port=0, address="127.0.0.1", threaded=True, show=False, verbose=False)
-    try:
-        from tests.viewer.test_sentence import _port, until
-
-        tab = open_tab(f"http://127.0.0.1:{until(lambda: _port(server))}/")
+    with served(app) as address:
+        tab = open_tab(address)
         tab.page.get_by_role("button", name="Export").click()
         for what, kind, name in (
             ("Selected states", "CSV", "five-states.csv"),
@@ -354,5 +352,3 @@ def test_the_menu_saves_files_in_parts(
         tab.page.get_by_role("button", name="Save").click()
         tab.page.get_by_text("No sequence is selected").wait_for()
         assert tab.complaints == []
-    finally:
-        server.stop()

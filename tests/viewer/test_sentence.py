@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import panel as pn
 import pytest
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.reader import ModelDesk, Typed, Wish
@@ -22,6 +21,7 @@ from hiddenstate_viewer.theme import DARK, LIGHT
 from hiddenstate_core.errors import ModelError
 from hiddenstate_core.traces import Trace
 from tests.fakes import make_corpus, make_model, make_trace
+from tests.viewer.apps import served, until
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +37,6 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pane(own: Path) -> SentencePane:
     data = ViewData(Trace(own))
     return SentencePane(data, Selection(data, sequence=9), LIGHT)
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """What a condition gives once it holds; threads have half a minute."""
-    for _ in range(3_000):
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.01)
-    raise AssertionError("it never came about")
 
 
 def read(pane: SentencePane, text: str) -> Typed:
@@ -215,10 +205,8 @@ def test_typing_reads_by_itself_and_ctrl_enter_at_once(own: Path, open_tab: Call
         made.append(SentencePane(data, Selection(data, sequence=9), LIGHT))
         return made[-1].view
 
-    server = pn.serve(app, port=0, address="127.0.0.1", threaded=True, show=False, verbose=False)
-    try:
-        port = until(lambda: getattr(getattr(server, "_server", None), "port", None) or _port(server))
-        tab = open_tab(f"http://127.0.0.1:{port}/")
+    with served(app) as address:
+        tab = open_tab(address)
         area = tab.page.get_by_label("Type or edit a text")
         area.click()
         tab.page.keyboard.type("it <img src=x onerror=alert(1)> wonderfully")
@@ -236,10 +224,3 @@ def test_typing_reads_by_itself_and_ctrl_enter_at_once(own: Path, open_tab: Call
         tab.page.locator(".hs-typed-words .hs-word").first.wait_for(state="hidden")
         assert tab.complaints == []
         assert tab.strangers == []
-    finally:
-        server.stop()
-
-
-def _port(server: Any) -> Any:
-    found = [one.port for one in pn.state._servers and [value[0] for value in pn.state._servers.values()]]
-    return found[-1] if found else None
