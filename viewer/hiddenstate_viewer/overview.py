@@ -15,11 +15,13 @@ from bokeh.events import Tap
 from bokeh.models import BoxAnnotation, HoverTool
 
 from hiddenstate_viewer.colours import hex_of, mix, readable_text
+from hiddenstate_viewer.controls import CONTROL_CSS, html
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.evolution import short
-from hiddenstate_viewer.theme import FONT, INK, SMALL, quieten
+from hiddenstate_viewer.state import Selection
+from hiddenstate_viewer.theme import FONT, LIGHT, SMALL, Look, quieten
 
-__all__ = ["ConfusionPlot", "class_bars", "figures_html"]
+__all__ = ["ConfusionPlot", "Overview", "class_bars", "figures_html"]
 
 #: Classes with a bar of their own, and classes with numbers in the matrix.
 MOST_BARS, MOST_NUMBERS, MOST_NAMES = 12, 8, 24
@@ -43,21 +45,35 @@ def figures_html(data: ViewData) -> str:
     )
 
 
-def class_bars(data: ViewData, choose: Callable[[int], None] | None = None) -> Any:
-    """A bar per true class (the largest dozen): correct ones first, then errors in the predicted class's colour."""
-    overview = data.overview
-    order = list(range(len(overview.classes)))
-    if len(order) > MOST_BARS:
-        order = np.argsort(-overview.counts, kind="stable")[:MOST_BARS].tolist()
+def class_bars(data: ViewData, choose: Callable[[int], None] | None = None, look: Look = LIGHT) -> Any:
+    """A bar per true class (the largest dozen): correct ones first, then errors in the predicted class's colour.
+
+    Parameters
+    ----------
+    data : ViewData
+        The trace.
+    choose : callable, optional
+        Called with the true class on a click on its row.
+    look : Look
+        Light or dark.
+
+    Returns
+    -------
+    bokeh.plotting.figure
+    """
+    overview, order = data.overview, _bar_order(data)
     most = max(int(overview.counts.max(initial=0)), 1)
     hv = _holoviews()
-    bars = hv.Rectangles(_segments(data, order), ["left", "low", "right", "high"], ["colour", "true", "as", "count"])
+    bars = hv.Rectangles(
+        _segments(data, order, look), ["left", "low", "right", "high"], ["colour", "true", "as", "count"]
+    )
     counts = [int(overview.counts[c]) for c in order]
     ends = hv.Labels((counts, range(len(order)), [f"{count:,}" for count in counts]), ["x", "y"], "count")
     tip = HoverTool(tooltips=_tip("@true classified as @as: <b>@count</b>"), attachment="below")
     overlay = _styled(
-        bars.opts(fill_color="colour", line_color="#ffffff", tools=[tip], default_tools=[], backend="bokeh")
-        * ends.opts(xoffset=0.025 * most, text_align="left", text_color=INK, **_type(SMALL)),
+        bars.opts(fill_color="colour", line_color=look.card, tools=[tip], default_tools=[], backend="bokeh")
+        * ends.opts(xoffset=0.025 * most, text_align="left", text_color=look.ink, **_type(SMALL)),
+        look,
         {
             "height": (32 if len(order) <= 3 else 24) * len(order) + 6,
             "sizing_mode": "stretch_width",
@@ -81,9 +97,17 @@ def class_bars(data: ViewData, choose: Callable[[int], None] | None = None) -> A
     return plot
 
 
-def _segments(data: ViewData, order: list[int]) -> pd.DataFrame:
+def _bar_order(data: ViewData) -> list[int]:
+    """Classes that have a bar, from the top."""
+    overview = data.overview
+    if len(overview.classes) <= MOST_BARS:
+        return list(range(len(overview.classes)))
+    return [int(c) for c in np.argsort(-overview.counts, kind="stable")[:MOST_BARS]]
+
+
+def _segments(data: ViewData, order: list[int], look: Look = LIGHT) -> pd.DataFrame:
     """The stretches of each bar, left to right."""
-    overview, hues = data.overview, hex_of(data.palette.hues)
+    overview, hues = data.overview, hex_of(data.colours(look).hues)
     rows: list[dict[str, Any]] = []
     for row, actual in enumerate(order):
         left = 0
@@ -100,6 +124,120 @@ def _segments(data: ViewData, order: list[int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["left", "low", "right", "high", "colour", "true", "as", "count"])
 
 
+class Overview:
+    """The data set at a glance; bars and cells filter by class and prediction, a second click takes that away.
+
+    Parameters
+    ----------
+    data : ViewData
+        The trace.
+    selection : Selection
+        What it follows and drives.
+    look : Look
+        Light or dark.
+
+    Attributes
+    ----------
+    view : panel.viewable.Viewable
+        Key figures, bars and matrix, each a child of its own.
+    bars, confusion : bokeh.plotting.figure, ConfusionPlot
+        None where the trace has no predictions.
+    """
+
+    def __init__(self, data: ViewData, selection: Selection, look: Look = LIGHT) -> None:
+        import panel as pn
+
+        self.data, self.selection, self.look = data, selection, look
+        self._document = pn.state.curdoc if pn.state.curdoc and pn.state.curdoc.session_context else None
+        self.bars: Any = None
+        self.confusion: ConfusionPlot | None = None
+        parts = [html('<div class="hs-title">Data set</div>'), html(figures_html(data))]
+        if data.overview.confusion.any():
+            parts += self._charts()
+        self.view = pn.Column(
+            *parts,
+            sizing_mode="stretch_both",
+            margin=0,
+            min_height=0,
+            styles={"gap": "8px"},
+            css_classes=["hs-overview"],
+        )
+        selection.param.watch(lambda *_: self._locked(self._mark), "query")
+        self._mark()
+
+    def _charts(self) -> list[Any]:
+        import panel as pn
+
+        data, look = self.data, self.look
+        self.bars = class_bars(data, lambda actual: self.choose(actual, -1), look)
+        self._row = BoxAnnotation(
+            top=0, bottom=1, visible=False, fill_color=None, line_color=look.ink, line_width=2, level="overlay"
+        )
+        self.bars.add_layout(self._row)
+        self.confusion = ConfusionPlot(data, self.choose, look)
+        self.shares = pn.widgets.Checkbox(
+            label="share of each row", value=False, margin=0, align="center", stylesheets=[CONTROL_CSS]
+        )
+        normalise = self.confusion.normalise
+        self.shares.param.watch(lambda event: self._locked(functools.partial(normalise, event.new)), "value")
+        left_out = data.overview.unlabelled
+        note = f"<small>{left_out:,} of unknown class left out</small>" if left_out else ""
+        over = len(data.overview.classes) - MOST_BARS
+        largest = f"<small>the {MOST_BARS} largest of {len(data.overview.classes)}</small>" if over > 0 else ""
+        heading = html('<div class="hs-title">Confusion<small>true by row, predicted by column</small></div>')
+        return [
+            html(
+                '<div class="hs-title">True classes<small>correct first, then errors by prediction</small>'
+                f"{largest}{note}</div>"
+            ),
+            pn.pane.Bokeh(self.bars, sizing_mode="stretch_width", margin=0),
+            html(_legend(data, look)),
+            pn.Row(heading, self.shares, sizing_mode="stretch_width", margin=0),
+            pn.pane.Bokeh(self.confusion.plot, sizing_mode="stretch_both", margin=0),
+        ]
+
+    def choose(self, actual: int, predicted: int) -> None:
+        """Filter by a true and a predicted class (-1 for any), or no longer if that is what is filtered by."""
+        query = self.selection.query
+        labels, answers = ((label,) if label >= 0 else () for label in (actual, predicted))
+        if (query.labels, query.predicted) == (labels, answers):
+            labels = answers = ()
+        self.selection.query = query.replace(labels=labels, predicted=answers)
+
+    def _mark(self) -> None:
+        if self.confusion is None:
+            return
+        query = self.selection.query
+        known = [codes[0] if len(codes) == 1 else -1 for codes in (query.labels, query.predicted)]
+        single = max(len(query.labels), len(query.predicted)) == 1
+        self.confusion.mark((known[0], known[1]) if single else None)
+        order = _bar_order(self.data)
+        row = order.index(known[0]) if single and known[0] in order and not query.predicted else None
+        self._row.update(visible=row is not None, top=(row or 0) - 0.46, bottom=(row or 0) + 0.46)
+
+    def _locked(self, action: Callable[[], None]) -> None:
+        # Bokeh's own models are changed with the document's lock only, which a callback of the next tick holds.
+        if self._document is None:
+            action()
+        else:
+            self._document.add_next_tick_callback(action)
+
+
+def _legend(data: ViewData, look: Look) -> str:
+    """Which colour is which predicted class."""
+    palette = data.colours(look)
+    shown = np.flatnonzero(palette.own)
+    shown = shown[np.argsort(-data.overview.counts[shown], kind="stable")][:MOST_BARS]
+    hues = hex_of(palette.hues)
+    chips = [
+        f'<span><i class="hs-chip" style="background:{hues[c]}"></i>{escape(short(palette.classes[c], 24))}</span>'
+        for c in sorted(shown.tolist())
+    ]
+    rest = len(palette.classes) - len(shown)
+    more = f"<span>and {rest} more</span>" if rest else ""
+    return f'<div class="hs-legend"><span>predicted</span>{"".join(chips)}{more}</div>'
+
+
 class ConfusionPlot:
     """True class by row, predicted class by column; a click chooses a cell.
 
@@ -109,15 +247,17 @@ class ConfusionPlot:
         The trace.
     choose : callable, optional
         Called with (true class, predicted class) on a click.
+    look : Look
+        Light or dark.
     """
 
-    def __init__(self, data: ViewData, choose: Callable[[int, int], None] | None = None) -> None:
-        self.data = data
+    def __init__(self, data: ViewData, choose: Callable[[int, int], None] | None = None, look: Look = LIGHT) -> None:
+        self.data, self.look, self.palette = data, look, data.colours(look)
         self.count = len(data.overview.classes)
         self.shares = _holoviews().streams.Stream.define("Shares", rows=False)()
         self.plot = self._figure()
         self.box = BoxAnnotation(
-            left=-1, right=0, top=0, bottom=1, visible=False, fill_color=None, line_color=INK, line_width=2
+            left=-1, right=0, top=0, bottom=1, visible=False, fill_color=None, line_color=look.ink, line_width=2
         )
         self.plot.add_layout(self.box)
         if choose is not None:
@@ -150,8 +290,8 @@ class ConfusionPlot:
         share = matrix / totals
         weight = share if rows else matrix / max(int(matrix.max(initial=0)), 1)
         actual, predicted = np.indices(matrix.shape).reshape(2, -1)
-        hues = self.data.palette.hues[predicted]
-        colours = mix(np.full(3, 0xF1), hues, 0.08 * (matrix > 0).ravel() + 0.92 * weight.ravel() ** 0.5)
+        hues = self.palette.hues[predicted]
+        colours = mix(np.array(_ground(self.look)), hues, 0.08 * (matrix > 0).ravel() + 0.92 * weight.ravel() ** 0.5)
         shown = [f"{100 * v:.0f} %" for v in share.ravel()] if rows else [f"{v:,}" for v in matrix.ravel().tolist()]
         classes = self.data.overview.classes
         # Cells of few classes stand apart; gaps between many would be most of what is seen.
@@ -172,6 +312,7 @@ class ConfusionPlot:
         return _styled(
             cells.opts(fill_color="colour", line_color=None, tools=[tip], default_tools=[], backend="bokeh")
             * texts.opts(text_align="center", text_color="ink", **_type(12)),
+            self.look,
             {
                 "max_height": min(112 * self.count, 420) + 20,
                 "min_height": 120,
@@ -190,7 +331,8 @@ class ConfusionPlot:
 
     def _figure(self) -> Any:
         tip = HoverTool(
-            tooltips=_tip("@true classified as @as: <b>@count</b> (@share{0.0 %} of @true)"), attachment="below"
+            tooltips=_tip("@true classified as @as: <b>@count</b> (@share{0.0 %} of @true)"),
+            attachment="below",
         )
         return _render(_holoviews().DynamicMap(functools.partial(self._overlay, tip), streams=[self.shares]))
 
@@ -208,11 +350,17 @@ def _holoviews() -> Any:
     return holoviews
 
 
-def _styled(overlay: Any, model: dict[str, Any], **options: Any) -> Any:
+def _ground(look: Look) -> tuple[int, int, int]:
+    """Colour of a cell without any sequence: the one that stands out least from the card."""
+    red, green, blue = (int(look.hover[at : at + 2], 16) for at in (1, 3, 5))
+    return red, green, blue
+
+
+def _styled(overlay: Any, look: Look, model: dict[str, Any], **options: Any) -> Any:
     """An overlay, first row on top, without ornament; `model` holds properties of the Bokeh figure itself."""
 
     def finish(drawn: Any, _element: Any) -> None:
-        plot = quieten(drawn.state)
+        plot = quieten(drawn.state, look)
         plot.update(min_border_right=4, outline_line_color=None, output_backend="canvas", **model)
         plot.axis.axis_line_color = None
         plot.axis.major_label_standoff = 4
@@ -235,5 +383,6 @@ def _type(size: int) -> dict[str, Any]:
 
 
 def _tip(text: str) -> str:
+    # Bokeh's tooltips are white in either look.
     family = FONT.replace('"', "'")
-    return f'<div style="font: 12px/1.5 {family}; color: {INK}">{text}</div>'
+    return f'<div style="font: 12px/1.5 {family}; color: {LIGHT.ink}">{text}</div>'
