@@ -260,7 +260,7 @@ class Page:
         )  # fmt: skip
 
     def _table_card(self) -> Any:
-        return card(self.table.view, flex=_RIGHT)
+        return card(self.search.chips, self.table.view, flex=_RIGHT)
 
     # -- following --------------------------------------------------------------------------------------------------
 
