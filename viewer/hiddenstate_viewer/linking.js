@@ -100,6 +100,7 @@
     const next = Number.isInteger(step) && step >= 0 && step < count(page) ? step : -1
     if (next !== page.held) {
       page.held = next
+      page.step = -1 // a pointer that rests somewhere since long is not what is meant
       dim(page)
       show(page, "scrubber")
     }
@@ -198,14 +199,16 @@
       hold(page, step === page.held ? -1 : step, true)
     }
   })
-  for (const kind of ["input", "change"])
-    document.addEventListener(kind, (event) => {
-      const path = event.composedPath()
-      const page = has(path, "hs-scrub") ? pageOf(path) : undefined
-      if (!page) return
-      pause(page)
-      hold(page, Number(path[0].value) - 1, kind === "change")
-    })
+  document.addEventListener("input", (event) => {
+    const path = event.composedPath()
+    const page = has(path, "hs-scrub") ? pageOf(path) : undefined
+    if (!page) return
+    const scrubber = path[0]
+    pause(page)
+    hold(page, Number(scrubber.value) - 1)
+    // When it is let go; that event never leaves its shadow tree.
+    scrubber.onchange = () => hold(page, Number(scrubber.value) - 1, true)
+  })
   document.addEventListener("keydown", (event) => {
     const path = event.composedPath()
     const target = path[0]
@@ -262,6 +265,7 @@
       page.step = -1
       page.held = -1
       const wanted = page.rules ? column(page.rules, "step")[0] ?? -1 : -1
+      page.ordered = wanted
       const scrubber = element(page, "hs-scrub")
       if (scrubber) scrubber.max = count(page)
       hold(page, wanted)
@@ -284,9 +288,13 @@
       const page = pages.get(id)
       if (page) relabel(page)
     },
-    hold(id, step) {
+    // What the server says of the step, unless it says it again, or says only what it was told by this page, which may
+    // have gone on since.
+    order(id, step, own) {
       const page = pages.get(id)
-      if (page) hold(page, step)
+      if (!page || step === page.ordered) return
+      page.ordered = step
+      if (!own) hold(page, step)
     },
     // What is marked, for tests and for scripts: the step, and where each view shows it.
     marked(id) {

@@ -39,8 +39,10 @@ def player_html(page: str, length: int) -> str:
 
 
 def rules_source(options: ViewOptions) -> ColumnDataSource:
-    """The options that the browser applies by itself, and the step that it is to hold."""
-    return ColumnDataSource({"step": [-1], **{name: [value] for name, value in options.values().items()}})
+    """The options that the browser applies by itself, and the step that it is to hold, or that it said it holds."""
+    return ColumnDataSource(
+        {"step": [-1], "own": [False], **{name: [value] for name, value in options.values().items()}}
+    )
 
 
 def connect(
@@ -108,7 +110,7 @@ def connect(
             code=f"""const at = cb_obj.data.distance_threshold[0] / 100
             if (line.location !== at) line.location = at
             window.hiddenstate?.relabel({page!r})
-            window.hiddenstate?.hold({page!r}, cb_obj.data.step[0])""",
+            window.hiddenstate?.order({page!r}, cb_obj.data.step[0], cb_obj.data.own?.[0])""",
         ),
     )
     # The line can be dragged, but not out of its chart.

@@ -126,6 +126,7 @@ class Page:
         self.id = f"hs-{uuid.uuid4().hex[:8]}"
         self.palette = data.colours(self.look)
         self._reading: Reading | None = None
+        self._told: int | None = None  # the step that the browser said last
         self._build(complaints)
         self._connect()
         for show in (self._show_sequence, self._show_compared, self._show_flows):
@@ -303,7 +304,7 @@ class Page:
             self._say_unreadable(error)
             return
         self._reading = reading
-        self.rules.data = {**self.rules.data, "step": [-1 if s.step is None else s.step]}
+        self.rules.data = {**self.rules.data, "step": [-1 if s.step is None else s.step], "own": [False]}
         if reading is not None:
             self._header.object, self._verdict.object = header_html(reading, self.palette)
             self._words.object = words_html(reading, self.id)
@@ -381,12 +382,13 @@ class Page:
 
     def _show_step(self) -> None:
         step = -1 if self.selection.step is None else self.selection.step
+        own, self._told = step == self._told, None
         if self.rules.data["step"] != [step]:
-            self.rules.data = {**self.rules.data, "step": [step]}
+            self.rules.data = {**self.rules.data, "step": [step], "own": [own]}
 
     def _restyle(self) -> None:
         options = self.selection.options
-        new = {"step": self.rules.data["step"], **{name: [value] for name, value in options.values().items()}}
+        new = {**self.rules.data, **{name: [value] for name, value in options.values().items()}}
         if new != self.rules.data:
             self.rules.data = new
         for front in self.foregrounds:
@@ -427,7 +429,8 @@ class Page:
             self.table.move(int(value))
         elif name == "step" and isinstance(value, int | float) and self._reading is not None:
             step = int(value)
-            self.selection.step = step if 0 <= step < len(self._reading) else None
+            self._told = step if 0 <= step < len(self._reading) else -1
+            self.selection.step = None if self._told < 0 else self._told
 
     def _ruled(self, _attribute: str, _old: Any, new: Any) -> None:
         # The threshold line was dragged.
