@@ -23,27 +23,26 @@ label, .bk-input-group label {{ font-size: {SMALL}px; color: {MUTED_CSS}; }}
 .bk-input, select.bk-input, input.bk-input {{ font-size: 12px; border: 1px solid {LINE_CSS}; border-radius: 6px;
   background-color: {CARD_CSS}; color: {INK_CSS}; padding: 4px 8px; min-height: 28px; height: 28px; }}
 .bk-input::placeholder {{ color: {MUTED_CSS}; }}
-.bk-input:focus, .bk-btn:focus-visible, .choices.is-focused .choices__inner {{ border-color: {INK_CSS};
+.bk-input:focus, .bk-btn:focus-visible {{ border-color: {INK_CSS};
   box-shadow: 0 0 0 1px {INK_CSS}; outline: none; }}
 .bk-spin-wrapper .bk-spin-btn {{ border-color: {LINE_CSS}; background: {CARD_CSS}; }}
+.bk-spin-wrapper .bk-spin-btn-up:before {{ border-bottom-color: {INK_CSS} !important; }}
+.bk-spin-wrapper .bk-spin-btn-down:before {{ border-top-color: {INK_CSS} !important; }}
+select.bk-input:not([multiple]) {{ appearance: auto; background-image: none; }}
 .bk-spin-wrapper .bk-spin-btn:hover {{ background: {HOVER_CSS}; }}
-.choices .choices__inner {{ background: {CARD_CSS}; border: 1px solid {LINE_CSS}; border-radius: 6px; min-height: 28px;
-  padding: 2px 4px; font-size: 12px; color: {INK_CSS}; }}
-.choices .choices__input {{ background: transparent; color: {INK_CSS}; font-size: 12px; margin: 0; }}
-.choices .choices__list--multiple .choices__item {{ background: {_CHOSEN} !important; border: 1px solid {LINE_CSS}
-  !important; color: {INK_CSS}; border-radius: 4px; font-size: 12px; margin: 1px 3px 1px 0; }}
-.choices .choices__list--multiple .choices__item .choices__button {{ border-left-color: {LINE_CSS}; }}
-.choices .choices__list--dropdown {{ background: {CARD_CSS}; border: 1px solid {LINE_CSS}; color: {INK_CSS};
-  z-index: 10; }}
-.choices .choices__list--dropdown .choices__item {{ font-size: 12px; color: {INK_CSS}; padding: 5px 8px; }}
-.choices .choices__list--dropdown .choices__item--selectable.is-highlighted {{ background: {HOVER_CSS}; }}
+select[multiple].bk-input {{ height: auto; padding: 3px; scrollbar-width: thin; background-image: none; }}
+select[multiple].bk-input option {{ padding: 2px 6px; border-radius: 4px; }}
+select[multiple].bk-input option:checked {{ background: {_CHOSEN} linear-gradient({_CHOSEN}, {_CHOSEN});
+  color: {INK_CSS}; }}
 .bk-btn.bk-btn-default {{ font-size: 12px; padding: 3px 10px; border-radius: 6px;
   border: 1px solid {LINE_CSS} !important;
   background: {CARD_CSS} !important; color: {INK_CSS}; white-space: nowrap; }}
-.bk-btn.bk-btn-default:hover, .bk-btn.bk-btn-default.bk-active {{ background: {HOVER_CSS} !important; }}
+.bk-btn.bk-btn-default:hover, .bk-btn.bk-btn-default.bk-active {{ background: {HOVER_CSS} !important;
+  box-shadow: none !important; }}
 """
 )
 _ANY = "any"
+_EITHER = {_ANY: None, "correct": True, "wrong": False}
 
 
 class FilterPanel:
@@ -92,7 +91,7 @@ class FilterPanel:
             if any(w is not None for w in pair)
         ]
         note = pn.pane.HTML(
-            '<div class="hs-caption">A sequence is shown when it meets all of these.</div>', margin=0,
+            '<div class="hs-caption">All of these must hold. Ctrl-click takes several of a list.</div>', margin=0,
             stylesheets=[VIEW_CSS], sizing_mode="stretch_width",
         )  # fmt: skip
         foot = pn.Row(note, close, sizing_mode="stretch_width", margin=0, styles={"align-items": "center"})
@@ -102,18 +101,23 @@ class FilterPanel:
         trace = self.data.trace
         plain = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [WIDGET_CSS]}
         found: dict[str, Any] = {}
+
+        def size(options: dict[str, int]) -> int:
+            return min(max(len(options), 2), 5)
+
         classes = {name: number for number, name in enumerate(trace.classes)}
         predicted = trace.has_final_probabilities
         if classes:
             known = {**classes, "(unknown)": -1} if self.data.overview.unlabelled else classes
-            found["class"] = pn.widgets.MultiChoice(label="true class", options=known, **plain)
+            found["class"] = pn.widgets.MultiSelect(label="true class", options=known, size=size(known), **plain)
         if predicted:
-            found["predicted"] = pn.widgets.MultiChoice(label="predicted class", options=classes, **plain)
-            either = {_ANY: None, "correct": True, "wrong": False}
-            found["correct"] = pn.widgets.Select(label="prediction", options=either, value=None, **plain)
+            found["predicted"] = pn.widgets.MultiSelect(
+                label="predicted class", options=classes, size=size(classes), **plain
+            )
+            found["correct"] = pn.widgets.Select(label="prediction", options=list(_EITHER), value=_ANY, **plain)
         if len(trace.splits) > 1:
             splits = {name: number for number, name in enumerate(trace.splits)}
-            found["split"] = pn.widgets.MultiChoice(label="split", options=splits, **plain)
+            found["split"] = pn.widgets.MultiSelect(label="split", options=splits, size=size(splits), **plain)
         if predicted:
             for end, value in (("low", 0), ("high", 100)):
                 found[f"confidence_{end}"] = pn.widgets.FloatInput(
@@ -136,7 +140,8 @@ class FilterPanel:
         low, high = query.confidence or (0.0, 1.0)
         short, long = query.length or (0, self.longest)
         values: dict[str, Any] = {
-            "class": list(query.labels), "predicted": list(query.predicted), "correct": query.correct,
+            "class": list(query.labels), "predicted": list(query.predicted),
+            "correct": next(name for name, value in _EITHER.items() if value is query.correct),
             "split": list(query.split), "confidence_low": 100 * low, "confidence_high": 100 * high,
             "length_low": min(short, self.longest), "length_high": min(long, self.longest),
             "flips": query.flips_after or "", "id": query.ids or "",
@@ -181,7 +186,7 @@ class FilterPanel:
             if name in value:
                 found[field] = tuple(value[name])
         if "correct" in value:
-            found["correct"] = value["correct"]
+            found["correct"] = _EITHER[value["correct"]]
         for name, field in (("flips", "flips_after"), ("id", "ids")):
             if name in value:
                 found[field] = value[name].strip() or None

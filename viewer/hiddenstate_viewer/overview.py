@@ -80,7 +80,7 @@ def class_bars(data: ViewData, choose: Callable[[int], None] | None = None, look
             "min_border_left": _LEFT,
             "name": "hs-class-bars",
         },
-        xlim=(0, most * 1.16),
+        xlim=(0, most * 1.3),
         ylim=(-0.6, len(order) - 0.4),
         xaxis=None,
         yticks=[(i, short(overview.classes[c])) for i, c in enumerate(order)],
@@ -171,25 +171,29 @@ class Overview:
         data, look = self.data, self.look
         self.bars = class_bars(data, lambda actual: self.choose(actual, -1), look)
         self._row = BoxAnnotation(
-            top=0, bottom=1, visible=False, fill_color=None, line_color=look.ink, line_width=2, level="overlay"
+            top=0,
+            bottom=1,
+            visible=False,
+            fill_color=None,
+            line_color=look.ink,
+            line_alpha=1,
+            line_width=2,
+            level="overlay",
         )
         self.bars.add_layout(self._row)
         self.confusion = ConfusionPlot(data, self.choose, look)
         self.shares = pn.widgets.Checkbox(
-            label="share of each row", value=False, margin=0, align="center", stylesheets=[CONTROL_CSS]
+            label="row shares",
+            value=False,
+            margin=0,
+            align="center",
+            stylesheets=[CONTROL_CSS, "* { font-size: 11px !important; }"],
         )
         normalise = self.confusion.normalise
         self.shares.param.watch(lambda event: self._locked(functools.partial(normalise, event.new)), "value")
-        left_out = data.overview.unlabelled
-        note = f"<small>{left_out:,} of unknown class left out</small>" if left_out else ""
-        over = len(data.overview.classes) - MOST_BARS
-        largest = f"<small>the {MOST_BARS} largest of {len(data.overview.classes)}</small>" if over > 0 else ""
         heading = html('<div class="hs-title">Confusion<small>true by row, predicted by column</small></div>')
         return [
-            html(
-                '<div class="hs-title">True classes<small>correct first, then errors by prediction</small>'
-                f"{largest}{note}</div>"
-            ),
+            html('<div class="hs-title">True classes<small>correct first, then errors by prediction</small></div>'),
             pn.pane.Bokeh(self.bars, sizing_mode="stretch_width", margin=0),
             html(_legend(data, look)),
             pn.Row(heading, self.shares, sizing_mode="stretch_width", margin=0),
@@ -224,18 +228,24 @@ class Overview:
 
 
 def _legend(data: ViewData, look: Look) -> str:
-    """Which colour is which predicted class."""
-    palette = data.colours(look)
-    shown = np.flatnonzero(palette.own)
-    shown = shown[np.argsort(-data.overview.counts[shown], kind="stable")][:MOST_BARS]
+    """Which colour is which predicted class in the bars, and what the bars leave out."""
+    overview, palette, order = data.overview, data.colours(look), _bar_order(data)
+    given = overview.confusion[order].sum(axis=0)
+    shown = np.flatnonzero(palette.own & (given > 0))
+    shown = np.sort(shown[np.argsort(-given[shown], kind="stable")][:MOST_BARS])
     hues = hex_of(palette.hues)
-    chips = [
-        f'<span><i class="hs-chip" style="background:{hues[c]}"></i>{escape(short(palette.classes[c], 24))}</span>'
-        for c in sorted(shown.tolist())
-    ]
-    rest = len(palette.classes) - len(shown)
-    more = f"<span>and {rest} more</span>" if rest else ""
-    return f'<div class="hs-legend"><span>predicted</span>{"".join(chips)}{more}</div>'
+    chips = [(hues[c], escape(short(palette.classes[c], 24))) for c in shown.tolist()]
+    others = int((~palette.own & (given > 0)).sum())
+    if others:
+        chips.append((hues[int(np.flatnonzero(~palette.own)[0])], f"{others} others"))
+    keys = "".join(f'<span><i class="hs-chip" style="background:{hue}"></i>{name}</span>' for hue, name in chips)
+    notes = []
+    if len(order) < len(overview.classes):
+        notes.append(f"the {len(order)} largest of {len(overview.classes)} classes")
+    if overview.unlabelled:
+        notes.append(f"{overview.unlabelled:,} of unknown class left out")
+    note = f'<div class="hs-caption">{"; ".join(notes)}</div>' if notes else ""
+    return f'<div class="hs-legend"><span>predicted</span>{keys}</div>{note}'
 
 
 class ConfusionPlot:
@@ -257,7 +267,15 @@ class ConfusionPlot:
         self.shares = _holoviews().streams.Stream.define("Shares", rows=False)()
         self.plot = self._figure()
         self.box = BoxAnnotation(
-            left=-1, right=0, top=0, bottom=1, visible=False, fill_color=None, line_color=look.ink, line_width=2
+            left=-1,
+            right=0,
+            top=0,
+            bottom=1,
+            visible=False,
+            fill_color=None,
+            line_color=look.ink,
+            line_alpha=1,
+            line_width=2,
         )
         self.plot.add_layout(self.box)
         if choose is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import difflib
 import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -19,8 +20,8 @@ from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.data import ViewData
 
 __all__ = [
-    "FIELDS", "MOST_LINE", "Completion", "class_names", "class_number", "complete", "pair_text", "quoted_list",
-    "read_line", "read_list", "read_pair", "write_line",
+    "FIELDS", "MOST_LINE", "Completion", "class_names", "class_number", "complete", "finished", "pair_text",
+    "quoted_list", "read_line", "read_list", "read_pair", "write_line",
 ]  # fmt: skip
 
 #: Fields of the line, by the name of the criterion.
@@ -78,10 +79,16 @@ def _value(text: str, at: int, stops: str) -> tuple[str, int]:
 
 
 def _quoted(value: str, between: str) -> str:
-    plain = value and not value.startswith('"') and not _FIELD.match(value) and "," not in value
+    plain = value and not value.startswith('"') and not _FIELD.match(value) and "," not in value and not _meant(value)
     if plain and not any(mark.isspace() for mark in value):
         return value
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _meant(word: str) -> str:
+    """The field that a bare word with a colon probably means, which it misspells; none where it looks like a word."""
+    name, colon, _ = word.partition(":")
+    return next(iter(difflib.get_close_matches(name.lower(), FIELDS, 1, 0.75)), "") if colon else ""
 
 
 def _terms(line: str) -> list[_Term]:
@@ -234,6 +241,10 @@ def read_line(line: str, trace: Trace) -> tuple[Query, tuple[str, ...]]:
                 (word,) = term.values
                 if not word.strip():
                     continue
+                field = _meant(word) if line[term.start] != '"' else ""
+                if field:
+                    complaints.append(f"{_cut(word)}: did you mean {field}:? To find it as a word, put it in quotes.")
+                    continue
                 wanted = query.replace(words=(*query.words, word))
                 if len(set(wanted.words)) < len(wanted.words):
                     continue
@@ -357,6 +368,16 @@ def _words(data: ViewData, begun: str, most: int) -> list[tuple[str, int]]:
     low, high = bisect.bisect_left(words, begun), bisect.bisect_left(words, begun + "\U0010ffff")
     best = np.argsort(-counts[low:high], kind="stable")[:most] + low
     return [(words[i], int(counts[i])) for i in best.tolist() if counts[i]]
+
+
+def finished(line: str, data: ViewData) -> str:
+    """The line while it is typed: without a last word that is not in the corpus, of which more may come."""
+    terms = _terms(line[:MOST_LINE])
+    if not terms or terms[-1].stop < len(line) or terms[-1].field not in (None, "flips") or not terms[-1].values:
+        return line
+    words = terms[-1].values[-1].split()
+    known = not words or bool(data.index.spellings(words[-1]))
+    return line if known else line[: terms[-1].start]
 
 
 class _Lexicon:

@@ -15,9 +15,10 @@ from panel.custom import JSComponent
 
 from hiddenstate_core.analysis import Query
 from hiddenstate_core.errors import HiddenStateError
+from hiddenstate_viewer.controls import popover
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.filters import WIDGET_CSS, FilterPanel
-from hiddenstate_viewer.query_line import FIELDS, MOST_LINE, complete, read_line, write_line
+from hiddenstate_viewer.query_line import FIELDS, MOST_LINE, complete, finished, read_line, write_line
 from hiddenstate_viewer.state import Selection
 from hiddenstate_viewer.theme import CARD_CSS, FONT, HOVER_CSS, INK_CSS, LIGHT, LINE_CSS, MUTED_CSS, SMALL, Look
 
@@ -165,15 +166,8 @@ class SearchPane:
             stylesheets=[WIDGET_CSS],
             css_classes=["hs-filter"],
         )
-        self.popover = pn.Column(
-            visible=False, margin=0, width=400,
-            styles={
-                "position": "absolute", "top": "38px", "right": "0", "z-index": "40", "background": CARD_CSS,
-                "border": f"1px solid {LINE_CSS}", "border-radius": "8px", "padding": "14px 16px",
-                "box-shadow": "0 10px 30px rgb(0 0 0 / .2)", "box-sizing": "border-box", "overflow": "visible",
-            },
-            css_classes=["hs-filters"],
-        )  # fmt: skip
+        # A layout without any child cannot be laid out.
+        self.popover = popover(pn.Spacer(width=0, height=0), width=400, right="0", top="38px")
         self.view = pn.Row(
             self.box, self.open, self.popover, sizing_mode="stretch_width", margin=0, height=30, min_width=220,
             styles={"gap": "8px", "position": "relative", "overflow": "visible", "align-items": "center"},
@@ -192,18 +186,18 @@ class SearchPane:
         elif kind == "remove" and message.get("name") in self.selection.query.criteria:
             self._wish(self.selection.query.without(message["name"]))
         elif kind == "typed" and isinstance(message.get("line"), str):
-            self.type(message["line"])
+            self.type(message["line"], done=message.get("done") is True)
         elif kind == "suggest":
             line, caret, number = (message.get(name) for name in ("line", "caret", "number"))
             if isinstance(line, str) and isinstance(caret, int) and isinstance(number, int):
                 self._suggest(line[:MOST_LINE], caret, number)
 
-    def type(self, line: str) -> None:
-        """Take a line as if it had been typed."""
+    def type(self, line: str, *, done: bool = True) -> None:
+        """Take a line as if typed; until it is `done`, a last word that does not occur waits for its rest."""
         query, complaints = read_line(line, self.data.trace)
         self._typed = line[:MOST_LINE]
         self._complain("\n".join(complaints[:4]))
-        self._wish(query)
+        self._wish(query, done=done)
 
     def clear(self) -> None:
         """Filter by nothing."""
@@ -224,7 +218,7 @@ class SearchPane:
 
     # -- searching --------------------------------------------------------------------------------------------------
 
-    def _wish(self, query: Query) -> None:
+    def _wish(self, query: Query, *, done: bool = True) -> None:
         """Set the query once it is answered; a later wish overtakes an earlier one."""
         self._wanted += 1
         number = self._wanted
@@ -235,24 +229,27 @@ class SearchPane:
         large = trace.steps > _AT_ONCE_STEPS or len(trace) > _AT_ONCE_SEQUENCES
         if large and not query.empty and self._document is not None:
             self.chips.param.update(summary="Searching …", visible=True)
-            self._beside(lambda: self._answer(query, number))
+            self._beside(lambda: self._answer(query, number, done))
         else:
-            self._answer(query, number)
+            self._answer(query, number, done)
 
-    def _answer(self, query: Query, number: int) -> None:
+    def _answer(self, query: Query, number: int, done: bool) -> None:
         if number != self._wanted:
             return
-        problem = ""
+        line, problem = self._typed, ""
         try:
+            if not done and (known := finished(line, self.data)) != line:
+                line, query = known, read_line(known, self.data.trace)[0]
             if not query.empty:
                 self.data.find(query)  # kept there, so that the selection finds it ready
         except HiddenStateError as error:
             problem = str(error)
-        self._back(lambda: self._found(query, number, problem))
+        self._back(lambda: self._found(query, number, line, problem))
 
-    def _found(self, query: Query, number: int, problem: str) -> None:
+    def _found(self, query: Query, number: int, line: str, problem: str) -> None:
         if number != self._wanted:
             return
+        self._typed = line
         if not problem:
             self.selection.query = query
         self._follow()
@@ -310,7 +307,7 @@ class SearchPane:
     def _toggle(self, shown: bool) -> None:
         if shown and self.panel is None:
             self.panel = FilterPanel(self.data, self._wish, lambda: self.open.param.update(value=False))
-            self.popover.append(self.panel.view)
+            self.popover[:] = [self.panel.view]
         if self.panel is not None and shown:
             self.panel.fill(self.selection.query)
         self.popover.visible = shown

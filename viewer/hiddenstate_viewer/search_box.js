@@ -24,12 +24,13 @@ export function render({model, el}) {
   const below = make("div", {class: "below"}, el)
   const complaint = make("div", {class: "complaint", role: "status"}, below)
   const list = make("ul", {id: name, role: "listbox", "aria-label": "Suggestions"}, below)
-  let [asked, chosen, items, typing, suggesting] = [0, -1, [], null, null]
+  let [asked, chosen, items, typing, suggesting, unfinished] = [0, -1, [], null, null, false]
 
-  const send = () => {
+  const send = (done) => {
     clearTimeout(typing)
     typing = null
-    model.send_msg({type: "typed", line: input.value})
+    unfinished = !done
+    model.send_msg({type: "typed", line: input.value, done})
   }
   const show = () => {
     const open = items.length > 0
@@ -65,7 +66,7 @@ export function render({model, el}) {
     input.value = items[i].line
     input.setSelectionRange(items[i].caret, items[i].caret)
     close()
-    send()
+    send(true)
     if (input.value.slice(0, input.selectionStart).endsWith(":")) {
       suggest()
     }
@@ -80,7 +81,7 @@ export function render({model, el}) {
 
   input.addEventListener("input", () => {
     clearTimeout(typing)
-    typing = setTimeout(send, TYPING)
+    typing = setTimeout(() => send(false), TYPING)
     chosen = -1
     clear.hidden = !input.value
     suggest()
@@ -99,7 +100,7 @@ export function render({model, el}) {
         event.preventDefault()
       } else {
         close()
-        send()
+        send(true)
       }
     } else if (event.key === "Escape" && !open) {
       input.blur()
@@ -109,15 +110,20 @@ export function render({model, el}) {
     }
     event.stopPropagation() // what is typed is none of the page's keys
   })
-  input.addEventListener("blur", close)
+  input.addEventListener("blur", () => {
+    close()
+    if (typing !== null || unfinished) {
+      send(true)
+    }
+  })
   clear.addEventListener("click", () => {
     input.value = ""
     close()
-    send()
+    send(true)
     input.focus()
   })
   model.on("line", () => {
-    if (typing === null && input.value !== model.line) {
+    if (typing === null && !unfinished && input.value !== model.line) {
       input.value = model.line
       show()
     }

@@ -70,7 +70,7 @@ _CSS = f"""
 :host .tabulator-row .tabulator-cell > span {{ display: block; }}
 :host .hs-cut {{ direction: rtl; text-align: left; }}
 :host .hs-mark {{ display: inline-block; width: 9px; height: 9px; margin-left: 2px; border: 1px solid {MUTED_CSS};
-  border-radius: 2px; opacity: .45; }}
+  border-radius: 2px; opacity: .45; vertical-align: middle; }}
 :host .tabulator-row:hover .hs-mark {{ opacity: 1; }}
 :host .hs-mark.hs-compared {{ background: {MUTED_CSS}; opacity: 1; }}
 :host .hs-mark.hs-read {{ background: {INK_CSS}; border-color: {INK_CSS}; border-radius: 50%; opacity: 1; }}
@@ -83,7 +83,8 @@ _CSS = f"""
   color: {MUTED_CSS}; font-weight: 400; font-size: {SMALL}px; padding: 4px 0; }}
 :host .tabulator .tabulator-footer .tabulator-paginator {{ color: {MUTED_CSS}; }}
 :host .tabulator .tabulator-footer .tabulator-page {{ border: 1px solid {LINE_CSS}; border-radius: 4px;
-  background: {CARD_CSS}; color: {INK_CSS}; margin: 0 1px; padding: 2px 7px; }}
+  background: {CARD_CSS}; color: {INK_CSS}; margin: 0 1px; padding: 2px 7px;
+  font-size: {SMALL}px; }}
 :host .tabulator .tabulator-footer .tabulator-page:not(:disabled):hover {{ background: {HOVER_CSS}; color: {INK_CSS}; }}
 :host .tabulator .tabulator-footer .tabulator-page.active {{ background: {INK_CSS}; color: {CARD_CSS}; }}
 :host .tabulator .tabulator-footer .tabulator-page:disabled {{ color: {MUTED_CSS}; opacity: .5; }}
@@ -96,9 +97,9 @@ _FILTERS = {
 }
 #: An id that is too long loses its beginning: its end tells it from its neighbours.
 _ID = '<div class="hs-cut" title="<%- value %>"><bdi><%- value %></bdi></div>'
-_MARK = """<span class="hs-mark <%- value ? 'hs-' + value : '' %>" role="checkbox" aria-checked="<%- !!value %>"
+_MARK = """<div><span class="hs-mark <%- value ? 'hs-' + value : '' %>" role="checkbox" aria-checked="<%- !!value %>"
  aria-label="drawn" title="<%- value === 'read' ? 'read' : value ? 'drawn beside it; click to take away'
- : 'click to draw beside the sequence that is read' %>"></span>"""
+ : 'click to draw beside the sequence that is read' %>"></span></div>"""
 _TITLES = {
     "mark": "", "predicted": "predicted", "correct": "ok", "confidence": "conf.", "words": "len", "hits": "found",
     "text": "words",
@@ -149,7 +150,7 @@ class SequenceTable:
             editors=dict.fromkeys(_TIPS),  # else every cell is a stop of the Tab key
             layout="fit_columns",
             header_filters=_FILTERS,
-            hidden_columns=[] if self._hits is not None else ["hits"],
+            hidden_columns=self._hidden(),
             selection=list(selection.selected),
             sizing_mode="stretch_both",
             min_height=200,
@@ -162,7 +163,7 @@ class SequenceTable:
             header_tooltips=_TIPS,
             sortable={"mark": False},
             widths={
-                "mark": 22, "id": "18%", "class": "14%", "predicted": "15%", "correct": 30, "confidence": 42,
+                "mark": 20, "id": "15%", "class": "16%", "predicted": "16%", "correct": 32, "confidence": 38,
                 "words": 34, "hits": 44,
             },
             formatters={
@@ -269,6 +270,10 @@ class SequenceTable:
             return None
         return np.diff(np.searchsorted(matches.steps, self.selection.data.trace.offsets))
 
+    def _hidden(self) -> list[str]:
+        """Columns that say nothing now, or for which there is no room."""
+        return ["hits"] if self._hits is None else ["words"]
+
     def _selected(self, *_: Any) -> None:
         chosen = list(self.selection.selected)
         if self.widget.selection != chosen:
@@ -290,9 +295,8 @@ class SequenceTable:
     def _filtered(self, *_: Any) -> None:
         self._known, self._message = None, ""
         self._hits = self._count()
-        hidden = [] if self._hits is not None else ["hits"]
-        if self.widget.hidden_columns != hidden:
-            self.widget.hidden_columns = hidden
+        if self.widget.hidden_columns != self._hidden():
+            self.widget.hidden_columns = self._hidden()
         if self.widget.page != 1:
             self.widget.page = 1
         self.widget.refresh()
