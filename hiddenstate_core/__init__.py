@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, Any
 from hiddenstate_core.errors import HiddenStateError
 
 if TYPE_CHECKING:
+    from hiddenstate_core.analysis import Query as Query
+    from hiddenstate_core.analysis import class_flow as class_flow
     from hiddenstate_core.analysis import confusion_matrix as confusion_matrix
     from hiddenstate_core.analysis import dataset_overview as dataset_overview
+    from hiddenstate_core.analysis import divergence as divergence
+    from hiddenstate_core.analysis import find_sequences as find_sequences
+    from hiddenstate_core.analysis import place_text as place_text
     from hiddenstate_core.analysis import prediction_evolution as prediction_evolution
+    from hiddenstate_core.analysis import read_text as read_text
+    from hiddenstate_core.analysis import step_values as step_values
+    from hiddenstate_core.analysis import store_quality as store_quality
+    from hiddenstate_core.analysis import word_impact as word_impact
     from hiddenstate_core.cluster import extract as extract
     from hiddenstate_core.corpora import Corpus as Corpus
     from hiddenstate_core.corpora import Vocabulary as Vocabulary
@@ -88,9 +97,18 @@ _WHERE = {
     "pairwise_distances": "hiddenstate_core.distances",
     "plan_histogram": "hiddenstate_core.distances",
     "step_distances": "hiddenstate_core.distances",
+    "Query": "hiddenstate_core.analysis",
+    "class_flow": "hiddenstate_core.analysis",
     "confusion_matrix": "hiddenstate_core.analysis",
     "dataset_overview": "hiddenstate_core.analysis",
+    "divergence": "hiddenstate_core.analysis",
+    "find_sequences": "hiddenstate_core.analysis",
+    "place_text": "hiddenstate_core.analysis",
     "prediction_evolution": "hiddenstate_core.analysis",
+    "read_text": "hiddenstate_core.analysis",
+    "step_values": "hiddenstate_core.analysis",
+    "store_quality": "hiddenstate_core.analysis",
+    "word_impact": "hiddenstate_core.analysis",
     "ServeOptions": "hiddenstate_core.viewing",
     "picture": "hiddenstate_core.viewing",
     "report": "hiddenstate_core.viewing",
