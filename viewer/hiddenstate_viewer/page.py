@@ -127,6 +127,7 @@ class Page:
         self.palette = data.colours(self.look)
         self._reading: Reading | None = None
         self._told: int | None = None  # the step that the browser said last
+        self._ruling = False
         self._build(complaints)
         self._connect()
         for show in (self._show_sequence, self._show_compared, self._show_flows):
@@ -304,7 +305,7 @@ class Page:
             self._say_unreadable(error)
             return
         self._reading = reading
-        self.rules.data = {**self.rules.data, "step": [-1 if s.step is None else s.step], "own": [False]}
+        self._rule(step=-1 if s.step is None else s.step, own=False)
         if reading is not None:
             self._header.object, self._verdict.object = header_html(reading, self.palette)
             self._words.object = words_html(reading, self.id)
@@ -384,13 +385,21 @@ class Page:
         step = -1 if self.selection.step is None else self.selection.step
         own, self._told = step == self._told, None
         if self.rules.data["step"] != [step]:
-            self.rules.data = {**self.rules.data, "step": [step], "own": [own]}
+            self._rule(step=step, own=own)
+
+    def _rule(self, **values: Any) -> None:
+        """Tell the browser what it is to apply by itself."""
+        new = {**self.rules.data, **{name: [value] for name, value in values.items()}}
+        if new != self.rules.data:
+            self._ruling = True
+            try:
+                self.rules.data = new
+            finally:
+                self._ruling = False
 
     def _restyle(self) -> None:
         options = self.selection.options
-        new = {**self.rules.data, **{name: [value] for name, value in options.values().items()}}
-        if new != self.rules.data:
-            self.rules.data = new
+        self._rule(**options.values())
         for front in self.foregrounds:
             front.restyle(self._reading, options)
 
@@ -433,7 +442,9 @@ class Page:
             self.selection.step = None if self._told < 0 else self._told
 
     def _ruled(self, _attribute: str, _old: Any, new: Any) -> None:
-        # The threshold line was dragged.
+        # The threshold line was dragged; what the server itself has set may be older than the options.
+        if self._ruling:
+            return
         value = next(iter(new.get("distance_threshold", [])), None)
         options = self.selection.options
         if isinstance(value, int | float) and 0 <= value <= 100 and options.distance_threshold != int(value):
