@@ -2,16 +2,88 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hiddenstate_viewer.colours import hex_of
 from hiddenstate_viewer.data import ViewData
-from hiddenstate_viewer.overview import MOST_BARS, MOST_NUMBERS, ConfusionPlot, class_bars
+from hiddenstate_viewer.overview import MOST_BARS, MOST_NUMBERS, ConfusionPlot, Overview, class_bars
+from hiddenstate_viewer.state import Selection
+from hiddenstate_viewer.theme import DARK, LIGHT
+
+from hiddenstate_core.analysis import Query
 
 Make = Callable[[str], ViewData]
+
+
+def marked(overview: Overview) -> tuple[float, ...] | None:
+    """The frame in the matrix: left, right, top, bottom."""
+    assert overview.confusion is not None
+    box = overview.confusion.box
+    return (box.left, box.right, box.bottom, box.top) if box.visible else None
+
+
+@pytest.mark.parametrize(("name", "count"), [("binary", 2), ("five", 5), ("many", 90)])
+def test_bars_and_cells_filter_and_the_frame_follows_the_query(data: Make, name: str, count: int) -> None:
+    selection = Selection(data(name), query=Query(words=("it",), correct=True))
+    overview = Overview(selection.data, selection)
+    overview.choose(1, 0)
+    assert selection.query == Query(words=("it",), correct=True, labels=(1,), predicted=(0,))
+    assert marked(overview) == (-0.5, 0.5, 0.5, 1.5)
+    overview.choose(1, -1)
+    assert selection.query == Query(words=("it",), correct=True, labels=(1,))
+    assert marked(overview) == (-0.5, count - 0.5, 0.5, 1.5)
+    if name != "many":
+        assert overview._row.visible
+        assert (overview._row.top, overview._row.bottom) == (0.54, 1.46)
+    overview.choose(1, -1)
+    assert selection.query == Query(words=("it",), correct=True)
+    assert marked(overview) is None
+    assert not overview._row.visible
+    selection.query = Query(predicted=(1,))
+    assert marked(overview) == (0.5, 1.5, -0.5, count - 0.5)
+    selection.query = Query(labels=(0, 1))
+    assert marked(overview) is None
+    selection.query = Query(labels=(-1,))
+    assert marked(overview) is None
+
+
+def test_colours_and_legend_are_those_of_the_look(data: Make) -> None:
+    view = data("many")
+    for look in (LIGHT, DARK):
+        palette = view.colours(look)
+        overview = Overview(view, Selection(view), look)
+        fills = set(overview.bars.renderers[0].data_source.data["fill_color"])
+        assert fills <= set(hex_of(palette.hues))
+        legend = next(pane.object for pane in overview.view if "hs-legend" in str(getattr(pane, "object", "")))
+        assert fills == set(re.findall(r"background:(#[0-9a-f]{6})", legend))
+        assert "the 12 largest of 90 classes" in legend
+        assert overview.confusion is not None
+        assert overview.confusion.box.line_color == look.ink
+
+
+def test_shares_are_shown_on_demand(data: Make) -> None:
+    view = data("five")
+    overview = Overview(view, Selection(view))
+    assert overview.confusion is not None
+    texts = overview.confusion.plot.renderers[1].data_source
+    overview.shares.value = True
+    assert all(text.endswith(" %") for text in texts.data["text"])
+    overview.shares.value = False
+    assert [int(text.replace(",", "")) for text in texts.data["text"]] == view.overview.confusion.ravel().tolist()
+
+
+def test_nothing_labelled_has_figures_but_no_charts(data: Make) -> None:
+    view = data("unlabelled")
+    overview = Overview(view, Selection(view))
+    assert overview.bars is None
+    assert overview.confusion is None
+    overview.selection.query = Query(predicted=(1,))
+    assert len(overview.view) == 2
 
 
 @pytest.mark.parametrize("name", ["binary", "five", "many"])

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 import param
 
-from hiddenstate_core.analysis import Query
+from hiddenstate_core.analysis import Query, available
 from hiddenstate_core.errors import InputError
 from hiddenstate_viewer.address_writing import MOST_TEXT, OPTIONS
 from hiddenstate_viewer.data import ViewData
@@ -284,17 +284,12 @@ def _option(name: str, text: str) -> Any:
 
 
 def _colour(data: ViewData, text: str) -> str:
-    from hiddenstate_core import analysis
-
-    listed: Any = getattr(analysis, "available_values", None) or getattr(analysis, "available", None)
-    if listed is None:
-        if text in ("prediction", "class", "true"):
-            return text
-        raise _Wrong("is no way to colour the states here")
-    choices = {choice.key: choice.count for choice in listed(data.trace)}
     key, _, number = text.rpartition(":")
-    if text in choices and choices[text] is None:
-        return text
-    if choices.get(key) is not None and _WHOLE.fullmatch(number) and 0 <= int(number) < choices[key]:
-        return text
+    for layer in data.layers or (-1,):
+        choices = {choice.key: choice.count for choice in available(data.trace, layer)}
+        if text in choices and choices[text] is None:
+            return text
+        count = choices.get(key)
+        if count is not None and _WHOLE.fullmatch(number) and 0 <= int(number) < count:
+            return text
     raise _Wrong("is no way to colour the states here")

@@ -48,18 +48,7 @@ def figures_html(data: ViewData) -> str:
 def class_bars(data: ViewData, choose: Callable[[int], None] | None = None, look: Look = LIGHT) -> Any:
     """A bar per true class (the largest dozen): correct ones first, then errors in the predicted class's colour.
 
-    Parameters
-    ----------
-    data : ViewData
-        The trace.
-    choose : callable, optional
-        Called with the true class on a click on its row.
-    look : Look
-        Light or dark.
-
-    Returns
-    -------
-    bokeh.plotting.figure
+    `choose` is called with the true class on a click on its row.
     """
     overview, order = data.overview, _bar_order(data)
     most = max(int(overview.counts.max(initial=0)), 1)
@@ -213,7 +202,7 @@ class Overview:
             return
         query = self.selection.query
         known = [codes[0] if len(codes) == 1 else -1 for codes in (query.labels, query.predicted)]
-        single = max(len(query.labels), len(query.predicted)) == 1
+        single = max(len(query.labels), len(query.predicted)) == 1 and max(known) >= 0
         self.confusion.mark((known[0], known[1]) if single else None)
         order = _bar_order(self.data)
         row = order.index(known[0]) if single and known[0] in order and not query.predicted else None

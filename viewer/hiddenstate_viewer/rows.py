@@ -48,15 +48,15 @@ class RowIndex:
         return index
 
     def ranks(self, column: str) -> NDArray[np.int32]:
-        """Place of each row when sorted by a column, equal ones alike; numbers within text count as numbers."""
+        """Place of each row when sorted by a column, equal ones alike; numbers within names count as numbers."""
         with self._lock:
             if column not in self._ranks:
                 values = self.frame[column].to_numpy()
                 if values.dtype.kind not in "iufb":
                     texts, which = np.unique(np.array([str(v).casefold() for v in values], object), return_inverse=True)
-                    order = sorted(range(len(texts)), key=lambda i: _natural(str(texts[i])))
-                    place = np.empty(len(order), np.int32)
-                    place[order] = np.arange(len(order), dtype=np.int32)
+                    place = np.arange(len(texts), dtype=np.int32)
+                    if column != "text":
+                        place[sorted(range(len(texts)), key=lambda i: _natural(str(texts[i])))] = place.copy()
                     self._ranks[column] = place[which]
                 else:
                     self._ranks[column] = np.unique(values, return_inverse=True)[1].astype(np.int32)

@@ -232,6 +232,7 @@ class SequenceTable:
         if fresh:
             self._message = ""
             self.selection.toggle(rows[-1])
+            self._say()
             return
         chosen = set(self.selection.selected)
         self._compare([rows[-1]] if rows[-1] in chosen else [row for row in dict.fromkeys(rows) if row not in chosen])
