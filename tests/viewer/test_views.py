@@ -22,7 +22,7 @@ from hiddenstate_viewer.serve import start
 from hiddenstate_viewer.words import legend_html, words_html
 from PIL import Image
 
-from hiddenstate_core.errors import HiddenStateError, InputError
+from hiddenstate_core.errors import InputError
 from hiddenstate_core.traces import Trace
 
 Make = Callable[[str], ViewData]
@@ -70,29 +70,72 @@ def test_heatmap_has_a_row_per_class_and_a_column_per_word(data: Make, name: str
 def test_page_follows_the_selection(data: Make, name: str) -> None:
     view = data(name)
     page = Page(view)
+    front = page.foregrounds[0]
     for sequence in (7, 0, 1):  # many words, none, one
         page.selection.select(sequence)
         reading = view.reading(sequence)
         assert page._words.object.count("data-step") == len(reading)
         assert len(page.charts._bars.data["x"]) == len(reading)
-        assert len(page.map.steps.data["word"]) == len(reading)
-        assert len(page.map.segments.data["x0"]) == (max(len(reading) - 1, 0) if view.trace.projections else 0)
+        assert len(front.steps.data["word"]) == len(reading)
+        assert len(front.segments.data["x0"]) == (max(len(reading) - 1, 0) if view.trace.projections else 0)
         assert page.table.widget.selection == [sequence]
         assert page._sequence_view.visible
         assert not page._overview_view.visible
     page.selection.clear()
     assert page.table.widget.selection == []
     assert page._overview_view.visible
-    assert len(page.map.steps.data["word"]) == 0
+    assert len(front.steps.data["word"]) == 0
     with pytest.raises(InputError, match=rf"0\.\.{len(view.trace) - 1}"):
         page.selection.select(len(view.trace))
+
+
+def test_a_wider_line_is_that_of_compared_sequences_too(data: Make) -> None:
+    page = Page(data("binary"))
+    page.selection.choose([4, 6])
+    others = page.foregrounds[0].others
+    before = np.asarray(others.data["width"])
+    page.selection.options.line_width = 3.6
+    assert np.allclose(others.data["width"], 2 * before)
+
+
+def test_options_set_together_stay_as_they_were_set(data: Make) -> None:
+    page = Page(data("binary"))
+    options = page.selection.options
+    options.param.update(label_after_distance=True, distance_threshold=57)
+    page.selection.select(4)
+    options.param.update(label_after_distance=False, distance_threshold=40)
+    page.selection.step = 3
+    assert (options.label_after_distance, options.distance_threshold) == (False, 40)
+    assert page.rules.data["distance_threshold"] == [40]
+    # What the browser says is taken for a drag of the line.
+    page._ruled("data", None, {"distance_threshold": [33]})
+    assert (options.label_after_distance, options.distance_threshold) == (True, 33)
+    page._ruled("data", None, {"distance_threshold": [101]})
+    page._ruled("data", None, {"distance_threshold": ["<b>"]})
+    assert options.distance_threshold == 33
+
+
+def test_what_the_browser_asks_is_checked(data: Make) -> None:
+    page = Page(data("binary"))
+    page.selection.select(4)
+    for name, value in (("step", 99), ("step", -5), ("step", "x"), ("move", 7), ("nonsense", 1), (None, None)):
+        page._asked("data", None, {"name": [name], "value": [value]})
+        assert (page.selection.sequence, page.selection.step) == (4, None)
+    page._asked("data", None, {})
+    page._asked("data", None, {"name": ["step"], "value": [3]})
+    assert page.selection.step == 3
+    assert page.rules.data["own"] == [True]  # no order to the browser, which may have gone on
+    page.selection.step = 5
+    assert (page.rules.data["step"], page.rules.data["own"]) == ([5], [False])
+    page._asked("data", None, {"name": ["clear"], "value": [0]})
+    assert page.selection.sequence is None
 
 
 def test_matrix_cell_filters_the_table(data: Make) -> None:
     view = data("five")
     page = Page(view)
-    actual, predicted = np.unravel_index(view.overview.confusion.argmax(), (5, 5))
-    page._choose_cell(int(actual), int(predicted))
+    actual, predicted = (int(i) for i in np.unravel_index(view.overview.confusion.argmax(), (5, 5)))
+    page.overview.choose(actual, predicted)
     rows = page.table.shown
     assert len(rows) == view.overview.confusion[actual, predicted]
     assert set(rows["class"]) == {view.trace.classes[actual]}
@@ -100,7 +143,7 @@ def test_matrix_cell_filters_the_table(data: Make) -> None:
     page.table.move(1)
     page.table.move(1)
     assert page.selection.sequence == rows.index[min(1, len(rows) - 1)]
-    page._choose_cell(int(actual), int(predicted))
+    page.overview.choose(actual, predicted)
     assert len(page.table.shown) == len(view.trace)
 
 
@@ -123,14 +166,6 @@ def test_layers_have_their_own_distances(data: Make) -> None:
     last = np.array(page.charts._bars.data["top"])
     page.selection.layer = 0
     assert not np.allclose(last, page.charts._bars.data["top"])
-
-
-def test_map_colours_by_true_class(data: Make) -> None:
-    view = data("five")
-    page = Page(view)
-    page.selection.colour_by = "true"
-    labels = np.repeat(view.trace.labels, np.diff(view.trace.offsets))
-    assert (np.asarray(page.map.points.data["packed"])[:, :3] == view.palette.labels(labels)).all()
 
 
 @pytest.mark.parametrize("colour_by", ["prediction", "true"])
@@ -203,18 +238,6 @@ def test_report_and_picture_refuse_what_does_not_exist(stores: dict[str, Path], 
         with pytest.raises(InputError, match=r"0\.\.59"):
             write(trace, tmp_path / "out.png", sequence=60)
     assert not list(tmp_path.iterdir())
-
-
-def test_damaged_or_missing_store_is_refused_before_serving(stores: dict[str, Path], tmp_path: Path) -> None:
-    import shutil
-
-    with pytest.raises(HiddenStateError, match="no trace store"):
-        start(tmp_path / "nothing.zarr")
-    damaged = tmp_path / "damaged.zarr"
-    shutil.copytree(stores["binary"], damaged)
-    shutil.rmtree(damaged / "sequences" / "ids")
-    with pytest.raises(HiddenStateError, match="damaged"):
-        start(damaged)
 
 
 def test_ports(stores: dict[str, Path]) -> None:

@@ -128,6 +128,7 @@ class Page:
         self._reading: Reading | None = None
         self._told: int | None = None  # the step that the browser said last
         self._ruling = False
+        self._width = self.selection.options.line_width
         self._build(complaints)
         self._connect()
         for show in (self._show_sequence, self._show_compared, self._show_flows):
@@ -343,6 +344,7 @@ class Page:
 
     def _show_compared(self) -> None:
         compared = [c for c in self.selection.compared if c != self.selection.sequence]
+        self._width = self.selection.options.line_width
         for drawn, front in zip(self.maps, self.foregrounds, strict=True):
             there = compared if drawn.projection is not None else []
             try:
@@ -400,6 +402,8 @@ class Page:
     def _restyle(self) -> None:
         options = self.selection.options
         self._rule(**options.values())
+        if options.line_width != self._width:
+            self._show_compared()
         for front in self.foregrounds:
             front.restyle(self._reading, options)
 
