@@ -172,7 +172,7 @@ class PagedTable(Tabulator):
         page = self.value.take(rows)
         data: dict[str, Any] = {name: page[name].to_numpy().copy() for name in page.columns}
         data.update(self._owner.page_of(rows), index=rows.copy())
-        return pd.DataFrame(index=pd.Index(self.order)), data
+        return pd.DataFrame(index=pd.Index(self.order, copy=False)), data
 
     def _update_index_mapping(self) -> None:
         self._index_mapping = _Positions(self.order)
