@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hiddenstate_core.analysis.map_quality import read_quality, store_quality
+from hiddenstate_core.analysis.quantity import check_quantity, recorded_states
 from hiddenstate_core.corpora.corpus import Corpus
 from hiddenstate_core.errors import InputError, ModelError
 from hiddenstate_core.options import Options
@@ -19,6 +22,9 @@ __all__ = ["DEMOS", "Demo", "ProjectionOptions", "project", "run_demo"]
 
 #: Told what is being done, a line at a time.
 Say = Callable[[str], None]
+
+#: Up to so many states the quality of a map's points is stored with it by default; neighbours compared.
+_QUALITY_STATES, _QUALITY_NEIGHBORS = 200_000, 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +38,17 @@ class ProjectionOptions(Options):
     perplexity : float
         Effective number of neighbours of a state (t-SNE).
     layer : int
-        Whose hidden states; -1 is the last layer.
+        Whose states; -1 is the last layer.
     seed : int
         Seed of whatever is random.
     iterations : int
         Steps of the optimiser (t-SNE).
     affinity : str
         ``"gaussian"``, or ``"uniform"`` for tens of millions of states (t-SNE; see `TSNE`).
+    quantity : str
+        What is projected: ``"hidden"``, ``"cell"`` or ``"gate:<name>"``.
+    direction : str or None
+        ``"forward"`` or ``"backward"``; the network's first by default.
     """
 
     method: str = "tsne"
@@ -47,12 +57,15 @@ class ProjectionOptions(Options):
     seed: int = 0
     iterations: int = 750
     affinity: str = "gaussian"
+    quantity: str = "hidden"
+    direction: str | None = None
 
     def __post_init__(self) -> None:
         if self.method not in ("tsne", "pca"):
             raise InputError(f"States can be projected by 'tsne' or 'pca', not {self.method!r}.")
         if self.affinity not in ("gaussian", "uniform"):
             raise InputError(f"The affinity must be 'gaussian' or 'uniform', not {self.affinity!r}.")
+        check_quantity(self.quantity)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,13 +99,14 @@ def project(
     *,
     checkpoint: Path | None = None,
     progress: bool = True,
+    quality: bool | None = None,
 ) -> bool:
-    """Project a trace's hidden states and store the map, unless one made with the same options is there.
+    """Project a trace's states and store the map, unless one made with the same options is there.
 
     Parameters
     ----------
     trace : Trace
-        A recording with hidden states.
+        A recording with the states.
     name : str, optional
         Name of the projection; the method's by default. One of that name with other options is replaced.
     options : ProjectionOptions, optional
@@ -101,26 +115,45 @@ def project(
         A folder in which a long t-SNE is saved from time to time, and from where it goes on.
     progress : bool
         Whether progress is shown.
+    quality : bool, optional
+        Whether the quality of the map's points is measured and stored, too, where it is not there yet (see
+        `store_quality`); by default for up to 200,000 states.
 
     Returns
     -------
     bool
-        Whether anything had to be computed.
+        Whether the map had to be computed.
+
+    Raises
+    ------
+    InputError
+        A quantity, layer or direction that was not recorded, or options that do not fit the states.
     """
     options = options or ProjectionOptions()
     name = check_name(options.method if name is None else name, "projection")
-    states = trace.hidden(options.layer)
-    options = options.replace(layer=options.layer % len(trace.layers))
-    if name in trace.projections and trace.projection(name).attributes.get("options") == options.to_dict():
+    states = recorded_states(trace, options.quantity, options.layer, options.direction)
+    direction = trace.facts.way(trace.path, options.direction)
+    # What is so by default is not named, so that it equals what earlier stores say.
+    named = None if direction == trace.directions[0] else direction
+    options = options.replace(layer=options.layer % len(trace.layers), direction=named)
+    kept = name in trace.projections and _same(trace.projection(name).attributes.get("options"), options)
+    if not kept:
+        embedding = _embed(states, options, checkpoint, progress)
+        source = {"layer": options.layer, "quantity": options.quantity, "direction": direction}
+        trace.add_projection(name, embedding, attributes={"options": options.to_dict(), **source}, overwrite=True)
+    neighbors = min(_QUALITY_NEIGHBORS, (trace.steps - 1) // 2)
+    wanted = trace.steps <= _QUALITY_STATES and os.access(trace.path, os.W_OK) if quality is None else quality
+    if wanted and neighbors >= 1 and read_quality(trace, name) is None:
+        store_quality(trace, name, k=neighbors, seed=options.seed)
+    return not kept
+
+
+def _same(stored: Any, options: ProjectionOptions) -> bool:
+    """Whether a stored projection was made with the same options; those that it does not name had their defaults."""
+    try:
+        return ProjectionOptions.from_dict(stored) == options
+    except InputError:
         return False
-    embedding = _embed(states, options, checkpoint, progress)
-    trace.add_projection(
-        name,
-        embedding,
-        attributes={"options": options.to_dict(), "layer": options.layer, "quantity": "hidden"},
-        overwrite=True,
-    )
-    return True
 
 
 def _embed(states: Any, options: ProjectionOptions, checkpoint: Path | None, progress: bool) -> Any:
