@@ -123,10 +123,14 @@ def rgba32(colours: ArrayLike, alpha: ArrayLike = 255) -> NDArray[np.uint32]:
 
 
 def readable_text(colours: ArrayLike) -> list[str]:
-    """Near-black or white, whichever reads better (WCAG contrast) on each row of an (n, 3) array."""
-    luminance = _linear(np.asarray(colours).reshape(-1, 3)) @ np.array([0.2126, 0.7152, 0.0722])
-    dark = 0.0117  # luminance of #1b1f24
-    return ["#ffffff" if 1.05 / (y + 0.05) > (y + 0.05) / (dark + 0.05) else "#1b1f24" for y in luminance.tolist()]
+    """Near-black or white, whichever reads better on each row of an (n, 3) array; black where neither reads well.
+
+    The contrast (WCAG 2.1) is at least 4.5 on every colour.
+    """
+    luminance = _linear(np.asarray(colours).reshape(-1, 3)) @ np.array([0.2126, 0.7152, 0.0722]) + 0.05
+    dark, white = luminance / (0.0134 + 0.05), 1.05 / luminance  # 0.0134 is the luminance of #1b1f24
+    found = np.where(white > dark, "#ffffff", "#1b1f24")
+    return list(np.where(np.maximum(dark, white) >= 4.5, found, "#000000").tolist())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
