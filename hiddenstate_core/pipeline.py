@@ -12,6 +12,7 @@ import numpy as np
 
 from hiddenstate_core.analysis.map_quality import read_quality, store_quality
 from hiddenstate_core.analysis.quantity import check_quantity, recorded_states
+from hiddenstate_core.analysis.spatial import spatial_order
 from hiddenstate_core.corpora.corpus import Corpus
 from hiddenstate_core.errors import InputError, ModelError
 from hiddenstate_core.options import Options
@@ -141,6 +142,7 @@ def project(
         embedding = _embed(states, options, checkpoint, progress)
         source = {"layer": options.layer, "quantity": options.quantity, "direction": direction}
         trace.add_projection(name, embedding, attributes={"options": options.to_dict(), **source}, overwrite=True)
+        spatial_order(trace, name)  # kept beside it, so that viewers need not make it
     neighbors = min(_QUALITY_NEIGHBORS, (trace.steps - 1) // 2)
     wanted = trace.steps <= _QUALITY_STATES and os.access(trace.path, os.W_OK) if quality is None else quality
     if wanted and neighbors >= 1 and read_quality(trace, name) is None:

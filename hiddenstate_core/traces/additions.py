@@ -194,6 +194,11 @@ def open_group(path: Path) -> zarr.Group:
     try:
         return zarr.open_group(path, mode="r+" if os.access(path, os.W_OK) else "r", use_consolidated=False)
     except FileNotFoundError as error:
+        if path.name.endswith(".partial"):
+            raise StoreError(
+                f"{path} holds a recording that was not finished; run the same `hiddenstate extract` again, which "
+                "goes on from there."
+            ) from error
         raise StoreError(f"{path} is a folder but not a Zarr v3 group; a trace store is one.") from error
     except Exception as error:  # whatever damaged metadata makes Zarr raise
         raise StoreError(f"{path} is not a readable Zarr v3 group: {error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from hiddenstate_core.traces.writer import marked_files, partial_of, progress_of
 
 __all__ = ["Damage", "Verification", "verify"]
 
+#: Groups that are added to a finished recording, and a checkpoint that may lie in it.
+_LATER = frozenset({"projections", "neighbors", "analysis", "model"})
 #: Told of bytes that were read.
 Advance = Callable[[float], None]
 
@@ -116,8 +118,21 @@ def verify(path: str | os.PathLike[str], *, advance: Advance | None = None) -> V
     damage = [found for found in checked if found is not None]
     offsets = _offsets(target, damage)
     damage = [_placed(target, found, offsets, listed[found.path].block) for found in damage]
+    damage += [Damage(name, "was added after the recording") for name in _strangers(target, listed)]
     size = sum(expected.size for expected in listed.values())
     return Verification(target, len(listed), size, (*damage, *_additions(target)))
+
+
+def _strangers(store: Path, listed: Mapping[str, FileChecksum]) -> Iterator[str]:
+    """Files of the recording's own groups that were not recorded."""
+    for folder, below, names in os.walk(store):
+        below.sort()
+        if Path(folder) == store:
+            below[:] = [name for name in below if name not in _LATER]
+        for name in sorted(names):
+            found = (Path(folder) / name).relative_to(store).as_posix()
+            if found not in listed and found != NAME:
+                yield found
 
 
 def _check(store: Path, name: str, expected: FileChecksum, advance: Advance | None) -> Damage | None:

@@ -144,3 +144,17 @@ def test_checksums_of_rows_are_those_of_their_file(tmp_path: Path) -> None:
     for tail, block in ((b"", 60), (b"end", 60), (b"x" * 200, 7), (b"end", 10_000)):
         (tmp_path / "f").write_bytes(rows.tobytes() + tail)
         assert checksum_of_rows(rows, tail, block) == checksum_of_file(tmp_path / "f", block)
+
+
+def test_a_file_that_was_added_is_named(tmp_path: Path) -> None:
+    trace = make(tmp_path / "t.zarr")
+    trace.add_projection("pca", np.zeros((trace.steps, 2), np.float32))
+    (trace.path / "steps/tokens/c/99").write_bytes(b"\0" * 8)
+    (damage,) = verify(trace.path).damage
+    assert (damage.path, damage.reason) == ("steps/tokens/c/99", "was added after the recording")
+
+
+def test_a_recording_that_was_not_finished_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "t.zarr.partial").mkdir()
+    with pytest.raises(StoreError, match="not finished; run the same `hiddenstate extract` again"):
+        Trace(tmp_path / "t.zarr.partial")

@@ -24,6 +24,7 @@ label {{ font-size: {SMALL}px; font-weight: 400; color: {MUTED}; }}
 .bk-input-group label, label span, .bk-slider-title, .noUi-value {{ font-size: {SMALL}px; color: {MUTED}; }}
 .bk-input {{ background-color: {GROUND}; color: {INK}; border: 1px solid {LINE}; border-radius: 6px; font-size: 12px; }}
 select.bk-input {{ height: 28px; padding: 2px 26px 2px 8px; }}
+select.bk-input:not([multiple]) {{ appearance: auto; background-image: none; padding-right: 4px; }}
 select.bk-input option {{ background: {GROUND}; color: {INK}; }}
 input[type=checkbox] {{ accent-color: {INK}; margin: 0; }}
 .bk-btn.bk-btn-default, .bk-btn.bk-btn-light {{ font-size: 12px; padding: 3px 10px; border-radius: 6px;

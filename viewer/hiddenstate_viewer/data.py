@@ -104,6 +104,7 @@ class ViewData:
         self._lock = threading.RLock()
         self._kept: dict[tuple[str, Any], Any] = {}
         self._found: dict[Query, Matches] = {}
+        self._making: dict[tuple[str, Any], threading.RLock] = {}
         self._sought: dict[tuple[str, Any], threading.Thread] = {}
 
     @property
@@ -261,7 +262,7 @@ class ViewData:
     @functools.cached_property
     def index(self) -> SearchIndex:
         """What searches share."""
-        return SearchIndex(self.trace, surface=self.surface, predicted=self.predicted)
+        return SearchIndex(self.trace, surface=self.surface)
 
     def find(self, query: Query) -> Matches:
         """What a filter finds; the last answers are kept."""
@@ -288,15 +289,6 @@ class ViewData:
         return self.keep(
             "flow", (projection, label), lambda: class_flow(self.trace, self.coordinates(projection), label)
         )
-
-    def nearest(self, projection: str, x: float, y: float, reach: float) -> int | None:
-        """Number of the step whose point lies nearest to (x, y), within `reach`; O(N)."""
-        points = self.coordinates(projection)
-        if not len(points):
-            return None
-        squared = (points[:, 0] - np.float32(x)) ** 2 + (points[:, 1] - np.float32(y)) ** 2
-        step = int(squared.argmin())
-        return step if squared[step] <= reach * reach else None
 
     def example(self) -> int | None:
         """A sequence worth showing: classified correctly and surely, with the largest turn on the way.
@@ -372,6 +364,15 @@ class ViewData:
     def keep(self, kind: str, key: Any, make: Callable[[], Any]) -> Any:
         """What `make` gives, made once and kept under `kind` and `key`."""
         with self._lock:
-            if (kind, key) not in self._kept:
-                self._kept[kind, key] = make()
-            return self._kept[kind, key]
+            if (kind, key) in self._kept:
+                return self._kept[kind, key]
+            making = self._making.setdefault((kind, key), threading.RLock())
+        # Each thing has a lock of its own: what takes long must not hold up what is there already.
+        with making:
+            with self._lock:
+                if (kind, key) in self._kept:
+                    return self._kept[kind, key]
+            made = make()
+            with self._lock:
+                self._making.pop((kind, key), None)
+                return self._kept.setdefault((kind, key), made)

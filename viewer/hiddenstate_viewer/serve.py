@@ -301,12 +301,12 @@ def _template(title: str, css: str, view: Any) -> Any:
 
 def _warm(data: ViewData) -> None:
     """Compile what compiles when it first runs, so that no visitor waits for it."""
-    from hiddenstate_viewer.density import density_image
+    from hiddenstate_viewer.density import warm
     from hiddenstate_viewer.state import Selection
 
     name = Selection(data).projection
     if name is not None:
-        density_image(data, name, "prediction", (0.0, 1.0), (0.0, 1.0), 16, 16)
+        warm(data, name)
 
 
 def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
