@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,9 +32,28 @@ def execute(code: str, folder: Path) -> None:
     assert child.returncode == 0, f"{code}\n{child.stderr[-3000:]}"
 
 
+@pytest.fixture(scope="module")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make demo` leaves, for pages that go on from it: the same functions, a model that takes seconds to train."""
+    import hiddenstate_core as hs
+    from hiddenstate_core.pipeline import ProjectionOptions, project
+
+    out = tmp_path_factory.mktemp("demo") / "hiddenstate-stdlib"
+    corpus = hs.load_corpus("stdlib", vocabulary=3000, progress=False)
+    spec = hs.ModelSpec(hidden=(16,), embedding=16, max_length=80)
+    model = hs.train(corpus, spec, hs.TrainOptions(epochs=3, learning_rate=0.02, seed=0), progress=False)
+    model.save(out / "model")
+    trace = hs.extract(model, corpus.test.select(range(150)), out / "trace.zarr", progress=False)
+    project(trace, "tsne", ProjectionOptions(method="pca"), progress=False)
+    return out
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, data=False)], ids=lambda p: p.name)
-def test_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path) -> None:
-    execute("\n\n".join(blocks(page, data=False)), tmp_path)
+def test_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    code = "\n\n".join(blocks(page, data=False))
+    if "hiddenstate-stdlib/" in code:
+        shutil.copytree(request.getfixturevalue("demonstration"), tmp_path / "hiddenstate-stdlib")
+    execute(code, tmp_path)
 
 
 @pytest.mark.data
