@@ -102,7 +102,7 @@ class Visit:
         def act() -> None:
             selection.param.update(**{k: v for k, v in fresh.param.values().items() if k not in ("name", "options")})
             selection.options.param.update(**fresh.options.values())
-            self.session._options.visible = False
+            self.session._bar.options.visible = False
             table.param.update(sorters=[], filters=[])
             if table.page != 1:
                 table.page = 1

@@ -29,7 +29,6 @@ from hiddenstate_viewer.address import AddressBar, from_query, theme_of
 from hiddenstate_viewer.controls import button, card, html
 from hiddenstate_viewer.data import Reading, ViewData
 from hiddenstate_viewer.evolution import SequenceCharts
-from hiddenstate_viewer.export import ExportMenu
 from hiddenstate_viewer.linking import connect, player_html, rules_source
 from hiddenstate_viewer.map import StateMap
 from hiddenstate_viewer.mapcontrols import MapControls, step_controls
@@ -37,10 +36,10 @@ from hiddenstate_viewer.overview import Overview
 from hiddenstate_viewer.points import Source, points_of
 from hiddenstate_viewer.search import SearchPane
 from hiddenstate_viewer.sentence import SentencePane
-from hiddenstate_viewer.settings import flow_choice, options_panel
 from hiddenstate_viewer.state import Selection
 from hiddenstate_viewer.table import SequenceTable
 from hiddenstate_viewer.theme import LIGHT, LOOKS, UNIT, Look
+from hiddenstate_viewer.topbar import TopBar
 from hiddenstate_viewer.trajectories import Foreground, paths_of
 from hiddenstate_viewer.words import Scale, header_html, legend_html, words_html
 
@@ -155,6 +154,7 @@ class Page:
         self._player = html("")
         self._readout = html(f'<div class="hs-readout" data-page="{self.id}" data-hint="{HINT}">{HINT}</div>')
         self._legend, self._compared = html(""), html("")
+        self._bar = TopBar(data, selection, look, self.search.view, themes=self.keys)
         self._sequence_view, self._overview_view = self._sequence_card(), self._overview_card()
         middle, right = self._map_card(), self._table_card()
         self._notice = html("", visible=bool(complaints), css_classes=["hs-notice"])
@@ -164,7 +164,7 @@ class Page:
             "search": self.search.view, "sentence": self.sentence.view,
         }  # fmt: skip
         self.layout = pn.Column(
-            self._top_bar(),
+            self._bar.view,
             self._notice,
             pn.Row(
                 self._overview_view, self._sequence_view, middle, right,
@@ -178,46 +178,6 @@ class Page:
             styles={"padding": f"0 {2 * UNIT}px {2 * UNIT}px", "box-sizing": "border-box", "gap": f"{UNIT}px"},
             css_classes=["hs-page"],
         )  # fmt: skip
-
-    def _top_bar(self) -> Any:
-        trace = self.data.trace
-        self._options = options_panel(
-            self.selection.options,
-            flow_choice(self.selection),
-            fade=bool(trace.classes),
-            right=f"{2 * UNIT}px",
-            top="52px",
-        )
-        toggle = button("Options", self._toggle_options, css_classes=["hs-options"])
-        other = "light" if self.look.dark else "dark"
-        theme = button(f"{other.capitalize()}", None, css_classes=["hs-theme"])
-        theme.js_on_click(
-            code=f"""
-            const address = new URL(window.location.href)
-            address.searchParams.set("theme", "{other}")
-            window.location.href = address.href"""
-        )
-        summary = (
-            f'<div class="hs-summary"><b>{len(trace):,}</b> sequences &nbsp; <b>{trace.steps:,}</b> states &nbsp; '
-            f"<b>{len(trace.classes)}</b> classes &nbsp; <b>{' + '.join(str(n) for n in trace.layers)}</b> units</div>"
-        )
-        brand = f'<div class="hs-brand">hiddenstate<span>{escape(self.data.name)}</span></div>'
-        tools = [toggle, ExportMenu(self.data, self.selection, self.look).view]
-        if self.keys:
-            tools.append(theme)
-        return pn.Row(
-            html(brand, sizing_mode=None, align="center"),
-            pn.Row(
-                self.search.view, margin=0, align="center", sizing_mode="stretch_width", styles={"overflow": "visible"}
-            ),
-            html(summary, align="center", css_classes=["hs-wide"]),
-            *tools,
-            self._options,
-            height=56,
-            sizing_mode="stretch_width",
-            margin=0,
-            styles={"align-items": "center", "gap": f"{UNIT + 4}px", "overflow": "visible", "position": "relative"},
-        )
 
     def _sequence_card(self) -> Any:
         buttons = [button("Clear", self.selection.clear)]
@@ -427,16 +387,13 @@ class Page:
 
         self.maps[0]._work(scale)
 
-    def _toggle_options(self) -> None:
-        self._options.visible = not self._options.visible
-
     # -- from the browser -------------------------------------------------------------------------------------------
 
     def _asked(self, _attribute: str, _old: Any, new: Any) -> None:
         name = next(iter(new.get("name", [])), None)
         value = next(iter(new.get("value", [])), 0)
         if name == "clear":
-            self._options.visible = False
+            self._bar.options.visible = False
             self.selection.clear()
         elif name == "move" and value in (1, -1):
             self.table.move(int(value))
