@@ -77,7 +77,7 @@ SHOTS: dict[str, tuple[Shot, ...]] = {
         Shot("viewer", f"sequence=7&{LABELS}"),
         Shot("viewer-dark", f"sequence=7&{LABELS}&theme=dark"),
         Shot("viewer-overview"),
-        Shot("wrong-cell", "class=multiprocessing&predicted=asyncio", high=760),
+        Shot("wrong-cell", "class=multiprocessing&predicted=asyncio"),
         Shot("wrong-sequence", f"class=multiprocessing&predicted=asyncio&sequence={WRONG}&{LABELS}"),
         Shot("wrong-step", f"sequence={WRONG}&{LABELS}&step=13", "left-map"),
         Shot("wrong-word", f"words=callback&sequence={WRONG}&compare=63"),
@@ -90,9 +90,7 @@ SHOTS: dict[str, tuple[Shot, ...]] = {
         Shot("maps-trust", "beside=pca&colour=trust:tsne", "map", wide=1600, high=760),
         Shot("maps-lasso", "beside=pca", "map", wide=1600, high=760),
     ),
-    "stdlib-two": (
-        Shot("layers", f"projection=layer-1&beside=layer-2&sequence={WRONG}", "left-map", wide=1800),
-    ),
+    "stdlib-two": (Shot("layers", f"projection=layer-1&beside=layer-2&sequence={WRONG}", "left-map", wide=1800),),
     "imdb": (
         Shot("imdb-overview", "", "left-map"),
         Shot("imdb-trajectory", "sequence=3", "map"),
@@ -118,8 +116,10 @@ def main() -> None:
         shots = [shot for shot in SHOTS[store] if shot.name.startswith(arguments.name)]
         if not shots:
             continue
-        trace = two_layers(arguments.work / store) if store == "stdlib-two" else run_demo(
-            store, arguments.work / store, say=print
+        trace = (
+            two_layers(arguments.work / store)
+            if store == "stdlib-two"
+            else run_demo(store, arguments.work / store, say=print)
         )
         with browser_of(trace) as (address, browser):
             for shot in shots:
@@ -158,7 +158,7 @@ def take(shot: Shot, address: str, browser: Any) -> None:
     """Open a page in the state wanted, wait until everything is drawn, and photograph it."""
     page = browser.new_page(viewport={"width": shot.wide, "height": shot.high})
     page.on("pageerror", lambda error: print(f"{shot.name}: {error}"))
-    page.goto(f"{address}?{shot.query}")
+    page.goto(f"{address}?{shot.query}", timeout=180_000)
     page.locator(".tabulator-row").first.wait_for(timeout=60_000)
     page.wait_for_function(DRAWN, timeout=60_000)
     if shot.wait:

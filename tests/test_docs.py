@@ -34,7 +34,7 @@ def execute(code: str, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `make demo` leaves, for pages that go on from it: the same functions, a model that takes seconds to train."""
+    """What `make demo` leaves, for pages that go on from it: the same functions, a model trained in seconds."""
     import hiddenstate_core as hs
     from hiddenstate_core.pipeline import ProjectionOptions, project
 
@@ -44,7 +44,8 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = hs.train(corpus, spec, hs.TrainOptions(epochs=3, learning_rate=0.02, seed=0), progress=False)
     model.save(out / "model")
     trace = hs.extract(model, corpus.test.select(range(150)), out / "trace.zarr", progress=False)
-    project(trace, "tsne", ProjectionOptions(method="pca"), progress=False)
+    for name in ("tsne", "pca"):
+        project(trace, name, ProjectionOptions(method="pca"), progress=False)
     return out
 
 
