@@ -136,6 +136,10 @@ class Query(Options):
                 if not least <= code < len(names):
                     known = ", ".join(f"{i} ({n})" for i, n in enumerate(names[:20])) or "none"
                     raise InputError(f"Query.{name}: there is no {what} {code}; the trace has {known}.")
+        if self.predicted or self.correct is not None or self.confidence is not None:
+            _ = trace.final_probabilities  # refused by name where there are none
+        if self.flips_after is not None:
+            trace.probabilities()
         if trace.facts.every > 1 and any(" " in phrase for phrase in (*self.words, self.flips_after or "")):
             raise InputError(
                 f"{trace.path} keeps one step in {trace.facts.every}, so phrases of several words cannot be found in "

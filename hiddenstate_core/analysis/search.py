@@ -204,7 +204,6 @@ def per_sequence(trace: Trace, steps: Steps) -> NDArray[np.int64]:
 def _steps(query: Query, name: str, index: SearchIndex) -> Steps:
     if name == "flips_after":
         assert query.flips_after is not None
-        index.trace.probabilities()  # refused by name where there are none, whether the word occurs or not
         return index.flips(index.occurrences(query.flips_after))
     return index.occurrences(query.words[int(name.partition(":")[2])])
 

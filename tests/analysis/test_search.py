@@ -17,6 +17,7 @@ from hiddenstate_core.models import Model, ModelSpec
 from hiddenstate_core.traces import Trace, extract
 from tests.fakes import make_corpus, make_model, make_trace
 from tests.oracles import search as oracle
+from tests.traces.stores import Kind, write
 
 _WORD = st.sampled_from(["it", "IT", "the", "Naïve", "flaky", "unseen", "日本語", "nowhere", "a", "of"])
 _PHRASE = st.lists(_WORD, min_size=1, max_size=2).map(" ".join)
@@ -200,3 +201,14 @@ def test_phrases_need_every_step(tmp_path: Path) -> None:
         find_sequences(trace, Query(words=("it the",)))
     with pytest.raises(InputError, match="one step in 3, so which word"):
         find_sequences(trace, Query(flips_after="it"))
+
+
+def test_a_store_without_predictions_is_searched_by_its_words(tmp_path: Path) -> None:
+    write(tmp_path / "t", Kind(task="language_model"))
+    trace = Trace(tmp_path / "t")
+    word = trace.lexicon[int(trace.surface()[0])]
+    assert find_sequences(trace, Query(words=(word,), length=(1, 100))).sequences.any()
+    for query in (Query(correct=True), Query(confidence=(0.5, 1.0)), Query(flips_after="nowhere")):
+        for call in (find_sequences, lambda trace, query: query.describe(trace)):
+            with pytest.raises(InputError, match="no class probabilities"):
+                call(trace, query)
