@@ -217,9 +217,9 @@ class StateMap:
             if name == "window":
                 self._look(value, serial)
             elif name == "hover":
-                self._work(self._told, *_numbers(value, 3), serial)
+                self.work(self._told, *_numbers(value, 3), serial)
             elif name == "tap":
-                self._work(self._tapped, *_numbers(value[:3], 3), str(value[3]))
+                self.work(self._tapped, *_numbers(value[:3], 3), str(value[3]))
             elif name == "stroke" and self.projection is not None:
                 mode, xs, ys = str(value[0]), value[1], value[2]
                 if len(xs) <= _MOST_CORNERS:
@@ -270,7 +270,7 @@ class StateMap:
 
     # -- drawing ----------------------------------------------------------------------------------------------------
 
-    def _work(self, job: Callable[..., Callable[[], None]], *arguments: Any) -> None:
+    def work(self, job: Callable[..., Callable[[], None]], *arguments: Any) -> None:
         """Run a job in a thread, and what it gives on the event loop."""
         document = self.plot.document
 
@@ -300,7 +300,7 @@ class StateMap:
             self._wanted += 1
             ticket = self._wanted
         source, frame, serial = Source.of(self.selection), self._frame, self._serial
-        self._work(self._drawing, ticket, self.projection, source, frame, serial)
+        self.work(self._drawing, ticket, self.projection, source, frame, serial)
 
     def _drawing(
         self, ticket: int, projection: str, source: Source, frame: tuple[Window, int, int], serial: int

@@ -25,15 +25,15 @@ from bokeh.models import ColumnDataSource
 
 from hiddenstate_core.errors import HiddenStateError
 from hiddenstate_core.traces import Trace
-from hiddenstate_viewer.address import AddressBar, from_query, theme_of
+from hiddenstate_viewer.address import AddressBar, from_query, left_out, theme_of
 from hiddenstate_viewer.controls import button, card, html
 from hiddenstate_viewer.data import Reading, ViewData
 from hiddenstate_viewer.evolution import SequenceCharts
 from hiddenstate_viewer.linking import connect, player_html, rules_source
 from hiddenstate_viewer.map import StateMap
 from hiddenstate_viewer.mapcontrols import MapControls, step_controls
+from hiddenstate_viewer.maplegend import MapLegend
 from hiddenstate_viewer.overview import Overview
-from hiddenstate_viewer.points import Source, points_of
 from hiddenstate_viewer.search import SearchPane
 from hiddenstate_viewer.sentence import SentencePane
 from hiddenstate_viewer.state import Selection
@@ -41,7 +41,7 @@ from hiddenstate_viewer.table import SequenceTable
 from hiddenstate_viewer.theme import LIGHT, LOOKS, UNIT, Look
 from hiddenstate_viewer.topbar import TopBar
 from hiddenstate_viewer.trajectories import Foreground, paths_of
-from hiddenstate_viewer.words import Scale, header_html, legend_html, words_html
+from hiddenstate_viewer.words import header_html, words_html
 
 __all__ = ["HINT", "Page", "build_page", "build_session"]
 
@@ -157,8 +157,9 @@ class Page:
         self._bar = TopBar(data, selection, look, self.search.view, themes=self.keys)
         self._sequence_view, self._overview_view = self._sequence_card(), self._overview_card()
         middle, right = self._map_card(), self._table_card()
-        self._notice = html("", visible=bool(complaints), css_classes=["hs-notice"])
-        self._notice.object = '<div class="hs-caption">' + " ".join(escape(text) for text in complaints) + "</div>"
+        self._notice = html("", css_classes=["hs-notice"])
+        self._complaints = complaints
+        self._show_notice()
         self.panes = {
             "overview": self._overview_view, "sequence": self._sequence_view, "map": middle, "table": right,
             "search": self.search.view, "sentence": self.sentence.view,
@@ -242,6 +243,7 @@ class Page:
         follow(self._show_flows, "flows")
         follow(self._show_legend, "colour_by")
         follow(self._show_step, "step")
+        follow(self._show_notice, "text", "strokes", "query")
         selection.options.param.watch(lambda *_: self._locked(self._restyle), list(selection.options.values()))
         self.sentence.param.watch(lambda *_: self._locked(self._show_typed), "typed")
 
@@ -297,6 +299,15 @@ class Page:
                 places = drawn.place(np.arange(reading.start, reading.start + len(reading), dtype=np.int64))
             front.show(reading, places, self.selection.options)
 
+    def _show_notice(self) -> None:
+        """What of the address was not understood, and what it has no room for."""
+        missing = left_out(self.selection) if self.keys else ()
+        told = [*self._complaints]
+        if missing:
+            told.append(f"The address has no room for: {', '.join(missing)}. A link to this page is without it.")
+        self._notice.object = f'<div class="hs-caption">{" ".join(escape(text) for text in told)}</div>'
+        self._notice.visible = bool(told)
+
     def _show_maps(self) -> None:
         self._beside.visible = self.selection.beside is not None
         for show in (self._show_paths, self._show_compared, self._show_flows, self._show_typed):
@@ -330,7 +341,7 @@ class Page:
                 found = [(classes[c], self.data.flow(name, c), hues[c].tolist()) for c in chosen]
                 return lambda: front.flow(found) if self.selection.flows == chosen else None
 
-            drawn._work(trace_flows)
+            drawn.work(trace_flows)
 
     def _show_typed(self) -> None:
         typed = self.sentence.typed
@@ -368,24 +379,11 @@ class Page:
             front.restyle(self._reading, options)
 
     def _show_legend(self) -> None:
-        colour_by, chosen = self.selection.colour_by, self._reading is not None
-        projection = self.selection.projection
-        draw = functools.partial(legend_html, colour_by=colour_by, trajectory=chosen)
-        if colour_by in ("prediction", "class") or projection is None:
-            self._legend.object = draw(self.palette)
-            return
-        shared, source = points_of(self.data), Source.of(self.selection)
-
-        def scale() -> Callable[[], None]:
-            colouring = shared.colouring(projection, source)
-            if colouring.kind == "categorical":
-                text = draw(shared.palette(source, colouring, self.look))
-            else:
-                table = shared.table(source, colouring, self.look)
-                text = draw(self.palette, scale=Scale(colour_by, table, *colouring.limits))
-            return lambda: self._legend.param.update(object=text)
-
-        self.maps[0]._work(scale)
+        legend = MapLegend(self.data, self.selection, self.look, trajectory=self._reading is not None)
+        if legend.at_once:
+            self._legend.object = legend.html()
+        else:  # the values are read by a thread
+            self.maps[0].work(lambda: functools.partial(self._legend.param.update, object=legend.html()))
 
     # -- from the browser -------------------------------------------------------------------------------------------
 
