@@ -110,7 +110,7 @@ class MapFigure:
         whole.js_on_click(CustomJS(code=f"window.hiddenstateMaps?.whole({self.id!r})"))
         return pn.Row(
             pn.pane.Bokeh(group, margin=0), pn.pane.Bokeh(whole, margin=0), margin=0,
-            styles={"gap": "8px", "align-items": "center"}, css_classes=["hs-map-tools"],
+            styles={"gap": "8px", "align-items": "center", "flex-wrap": "wrap"}, css_classes=["hs-map-tools"],
         )  # fmt: skip
 
     def _drawn(self, size: float) -> Any:
