@@ -62,13 +62,15 @@ def _project(trace: Trace, *names: str) -> Trace:
 
 
 def _both(path: Path) -> None:
+    import jax.numpy as jnp
+
     from hiddenstate_core.models import Model, ModelSpec
     from hiddenstate_core.models.network import parameter_shapes
 
     corpus, rng = make_corpus(16), np.random.default_rng(0)
     spec = ModelSpec(hidden=(5,), embedding=6, direction="both")
     shapes = parameter_shapes(spec, len(corpus.vocabulary), len(corpus.classes))
-    params = {name: (rng.normal(size=shape) * 0.8).astype(np.float32) for name, shape in shapes.items()}
+    params = {name: jnp.asarray(rng.normal(size=shape) * 0.8, np.float32) for name, shape in shapes.items()}
     _project(extract(Model(spec, corpus.vocabulary, corpus.classes, params), corpus, path, progress=False), "tsne")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -196,7 +197,7 @@ def test_box_and_lasso_select_add_and_take_away(go: Site) -> None:
     selection, table = visit.selection, visit.session.table
 
     def inside(a: list[float], b: list[float]) -> np.ndarray:
-        return ((points > np.minimum(a, b)) & (points < np.maximum(a, b))).all(axis=1)
+        return np.asarray(((points > np.minimum(a, b)) & (points < np.maximum(a, b))).all(axis=1))
 
     def follows(expected: np.ndarray) -> None:
         # A drag ends on whole pixels: a point at the very edge may fall on either side.
@@ -245,7 +246,7 @@ def test_sequences_are_compared_from_the_table_and_from_the_map(go: Site) -> Non
     visit.select(4)
     for sequence in (6, 9):
         visit.row(sequence).click(modifiers=["Control"])
-        visit.until(lambda one=sequence: one in visit.selection.compared, "the comparison")
+        visit.until(functools.partial(lambda one: one in visit.selection.compared, sequence), "the comparison")
     assert visit.selection.sequence == 4
     visit.wait(f"() => ({DEEP})('.hs-compared')?.textContent === '1made-up/62made-up/9'")
     visit.until(lambda: numbers_drawn(visit) == ["1", "2"], "two more trajectories")

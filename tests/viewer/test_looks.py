@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -195,7 +196,9 @@ def test_the_grid_holds(go: Site, query: str) -> None:
     for width, height in SIZES:
         visit.page.set_viewport_size({"width": width, "height": height})
         visit.wait("([width, height]) => innerWidth === width && innerHeight === height", [width, height])
-        visit.until(lambda width=width: cards(visit)["table"][2] > width - 40, "the page's new size")
+        visit.until(
+            functools.partial(lambda width: cards(visit)["table"][2] > width - 40, width), "the page's new size"
+        )
         settled(visit)
         holds(visit, width, height, maps=2 if "beside" in query else 1)
 
@@ -341,7 +344,7 @@ def test_controls_have_names_and_are_reached_by_tab(go: Site) -> None:
     # The Tab key comes by all of them once, and leaves the page again without a detour through a thousand cells.
     visit.page.evaluate("() => { document.activeElement?.blur(); window.getSelection().removeAllRanges() }")
     visit.page.mouse.click(5, 890)
-    seen = []
+    seen: list[tuple[str, str]] = []
     for _ in range(150):
         visit.page.keyboard.press("Tab")
         tag, name, visible = visit.page.evaluate(FOCUSED)

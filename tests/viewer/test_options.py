@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -238,9 +239,10 @@ def test_every_kind_of_colour_is_drawn_and_explained(go: Site) -> None:
         before = visit.column("hs-map", "packed", 1)
         choice.select_option(kind.label)
         wanted = {kind.key} if kind.count is None else {f"{kind.key}:{n}" for n in range(kind.count)}
-        visit.until(lambda wanted=wanted: visit.selection.colour_by in wanted, kind.label)
+        visit.until(functools.partial(lambda keys: visit.selection.colour_by in keys, wanted), kind.label)
         if kind.key not in ("prediction",):
-            visit.until(lambda old=before: visit.column("hs-map", "packed", 1) != old, f"the colours of {kind.label}")
+            changed = functools.partial(lambda old: visit.column("hs-map", "packed", 1) != old, before)
+            visit.until(changed, f"the colours of {kind.label}")
         number = visit.page.get_by_label("no.")
         if kind.count is None:
             number.wait_for(state="hidden")

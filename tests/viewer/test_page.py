@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,7 +144,9 @@ def test_a_store_that_is_damaged_while_it_is_looked_at(go: Site) -> None:
     try:
         for sequence in (9, 10):  # what is mapped already can be read on; the page stands in either case
             visit.row(sequence).click()
-            visit.until(lambda sequence=sequence: visit.selection.sequence == sequence, "the choice")
+            visit.until(
+                functools.partial(lambda sequence: visit.selection.sequence == sequence, sequence), "the choice"
+            )
             visit.page.locator(".hs-empty").or_(visit.page.locator('.hs-word[data-step="0"]')).first.wait_for()
         visit.page.keyboard.press("Escape")
         visit.page.locator(".hs-figures").wait_for()

@@ -183,8 +183,8 @@ def test_density_counts_every_state_in_the_window(data: Make, name: str, colour_
 def test_nearest_state(data: Make) -> None:
     view = data("binary")
     x, y = view.coordinates("tsne")[17].tolist()
-    assert view.nearest("tsne", x, y, 1e-3) == 17
-    assert view.nearest("tsne", 1e6, 0.0, 1.0) is None
+    assert view.order("tsne").nearest(x, y, 1e-3) == 17
+    assert view.order("tsne").nearest(1e6, 0.0, 1.0) is None
 
 
 def test_example_is_deterministic_and_never_empty(data: Make) -> None:
