@@ -39,7 +39,7 @@ class MapControls(param.Parameterized):
         names = list(data.trace.projections)
         title = '<div class="hs-title">Hidden states</div>'
         self._kind = pn.widgets.Select(
-            label="colour", width=132, margin=0, sizing_mode=None, align="center", stylesheets=[CONTROL_CSS]
+            label="colour", width=154, margin=0, sizing_mode=None, align="center", stylesheets=[CONTROL_CSS]
         )
         self._number = pn.widgets.IntInput(
             label="no.", start=0, width=80, margin=0, sizing_mode=None, align="center", stylesheets=[CONTROL_CSS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hiddenstate_core.analysis import available
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.points import Source, points_of
 from hiddenstate_viewer.state import Selection
@@ -35,6 +36,9 @@ class MapLegend:
         self._data, self._look, self._trajectory = data, look, trajectory
         self._key, self._projection = selection.colour_by, selection.projection
         self._source = Source.of(selection)
+        known = {choice.key: choice.label for choice in available(data.trace, selection.layer, selection.direction)}
+        kind, _, number = self._key.rpartition(":")
+        self._label = known.get(self._key) or f"{known.get(kind, kind)} {number}"
         self.at_once = self._key in ("prediction", "class") or self._projection is None
 
     def html(self) -> str:
@@ -48,5 +52,5 @@ class MapLegend:
             own = shared.palette(self._source, colouring, self._look)
             return legend_html(own, self._key, trajectory=self._trajectory)
         table = shared.table(self._source, colouring, self._look)
-        scale = Scale(self._key, table, *colouring.limits)
+        scale = Scale(self._label, table, *colouring.limits)
         return legend_html(palette, self._key, trajectory=self._trajectory, scale=scale)

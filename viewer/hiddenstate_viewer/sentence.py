@@ -121,7 +121,7 @@ class SentencePane(param.Parameterized):
     def _build(self) -> None:
         # Bokeh's own widget: Panel keeps the models that a script of its widgets names for ever.
         self.area = TextAreaInput(
-            title=_LABEL, placeholder="a film that …", rows=1, max_length=MAX_CHARACTERS + 1,
+            title=_LABEL, placeholder="type or paste words …", rows=1, max_length=MAX_CHARACTERS + 1,
             sizing_mode="stretch_width", margin=0, stylesheets=[_CSS], css_classes=["hs-typing"], name="hs-typing",
         )  # fmt: skip
         self.asked = ColumnDataSource({"text": [""], "count": [0]})

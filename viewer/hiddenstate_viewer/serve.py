@@ -302,7 +302,10 @@ def _template(title: str, css: str, view: Any) -> Any:
 def _warm(data: ViewData) -> None:
     """Compile what compiles when it first runs, so that no visitor waits for it."""
     from hiddenstate_viewer.density import warm
+    from hiddenstate_viewer.reader import ModelDesk
     from hiddenstate_viewer.state import Selection
+
+    ModelDesk.of(data).warm()  # by a thread of its own
 
     name = Selection(data).projection
     if name is not None:

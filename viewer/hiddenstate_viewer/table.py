@@ -163,7 +163,7 @@ class SequenceTable:
             header_tooltips=_TIPS,
             sortable={"mark": False},
             widths={
-                "mark": 20, "id": "15%", "class": "16%", "predicted": "16%", "correct": 32, "confidence": 38,
+                "mark": 20, "id": "15%", "class": "16%", "predicted": "16%", "correct": 32, "confidence": 50,
                 "words": 34, "hits": 44,
             },
             formatters={

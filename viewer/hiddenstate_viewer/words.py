@@ -94,7 +94,9 @@ def legend_html(
     if scale is not None:
         ramp_of = f'<i class="hs-scale" style="background:{gradient(scale.colours)}"></i>'
         parts.append(f"<span>{escape(scale.label)}&nbsp; {scale.low:.3g}{ramp_of}{scale.high:.3g}</span>")
-    if palette.binary and (colour_by == "prediction" or scale is not None):
+    if scale is not None and not trajectory:
+        pass  # nothing on the map has a class's colour
+    elif palette.binary and (colour_by == "prediction" or scale is not None):
         both = f'<i class="hs-scale" style="background:{gradient(palette.diverging)}"></i>'
         parts.append(f"<span>{names[0]}{both}{names[1]}</span>")
     else:
