@@ -206,7 +206,8 @@ def test_box_and_lasso_select_add_and_take_away(go: Site) -> None:
         )
         assert selection.rows is not None
         shown = np.unique(visit.trace.sequence_of_step[selection.steps_mask])
-        assert selection.rows.tolist() == shown.tolist() == sorted(table.shown.index.tolist())
+        assert selection.rows.tolist() == shown.tolist()
+        visit.until(lambda: sorted(table.shown.index.tolist()) == shown.tolist(), "the table")
         told = f"{len(shown)} of {len(visit.trace)}" if len(shown) < len(visit.trace) else str(len(visit.trace))
         visit.page.get_by_text(f"Sequences{told}", exact=False).first.wait_for()
         visit.drawn()

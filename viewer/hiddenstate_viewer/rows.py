@@ -99,8 +99,9 @@ class RowIndex:
         for one in filters:
             value = one.get("value")
             field = str(one.get("field"))
-            if isinstance(value, str) and value.strip() and field in _TEXTS:
-                keep = keep[self.containing(field, value.strip())[keep]]
+            # Blanks count, as they do for the browser, which looks through the rows of its page once more.
+            if isinstance(value, str) and value and field in _TEXTS:
+                keep = keep[self.containing(field, value)[keep]]
         keys = []
         for one in sorters:
             field = str(one.get("field"))
