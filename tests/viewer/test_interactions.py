@@ -326,7 +326,7 @@ def test_two_maps_have_one_selection(go: Site) -> None:
     visit.page.locator('.hs-word[data-step="0"]').hover()
     visit.wait("() => window.hiddenstate.marked().step === 0")
     assert visit.marked()["points"][0] == visit.marked()["points"][1]
-    visit.page.get_by_label("beside").select_option("–")
+    visit.page.get_by_label("beside").select_option("none")
     visit.until(lambda: visit.selection.beside is None, "one map")
     visit.wait(
         f"() => ({FIND})('hs-map-beside') === null || !Bokeh.index.find_one(({FIND})('hs-map-beside'))?.is_displayed"

@@ -15,7 +15,7 @@ from hiddenstate_viewer.theme import UNIT
 
 __all__ = ["MapControls", "step_controls"]
 
-_NONE = "–"
+_NONE = "none"
 
 
 class MapControls(param.Parameterized):
@@ -47,8 +47,7 @@ class MapControls(param.Parameterized):
         parts = [html(title, sizing_mode=None, align="center"), pn.Spacer(sizing_mode="stretch_width", margin=0)]
         if len(names) > 1:
             parts.append(select("map", names, selection.param.projection, width=118))
-            beside = {_NONE: None, **{name: name for name in names}}
-            parts.append(select("beside", beside, selection.param.beside, width=118))
+            parts.append(self._beside(names))
         if names:
             parts += [self._kind, self._number]
         self.view = pn.Row(
@@ -59,6 +58,16 @@ class MapControls(param.Parameterized):
         self._kind.param.watch(self._chosen, "value")
         self._number.param.watch(self._chosen, "value")
         selection.param.watch(lambda *_: self._offer(), ["layer", "direction", "colour_by"])
+
+    def _beside(self, names: list[str]) -> Any:
+        """Choice of the second map; a list shows no name for None, so that "none" is an empty text in it."""
+        widget = pn.widgets.Select(
+            label="beside", options={_NONE: "", **{name: name for name in names}}, value=self.selection.beside or "",
+            width=118, margin=0, sizing_mode=None, align="center", stylesheets=[CONTROL_CSS],
+        )  # fmt: skip
+        widget.param.watch(lambda event: self.selection.param.update(beside=event.new or None), "value")
+        self.selection.param.watch(lambda event: widget.param.update(value=event.new or ""), "beside")
+        return widget
 
     def _offer(self) -> None:
         """Offer what the layer has, and show what is chosen."""
