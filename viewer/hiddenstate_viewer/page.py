@@ -204,7 +204,10 @@ class Page:
 
     def _overview_card(self) -> Any:
         # Nothing that stretches may stand beside the overview: it would lie over the lower half of the matrix.
-        return card(self.overview.view, html(TIPS), flex=_LEFT)
+        # Where there is little room the column scrolls, so that the tips lie over nothing.
+        room = 350 + (self.overview.bars.height if self.overview.bars is not None else 0)
+        self.overview.view.styles = {**self.overview.view.styles, "flex": f"1 0 {room}px"}
+        return card(self.overview.view, html(TIPS), flex=_LEFT, overflow="hidden auto")
 
     def _map_card(self) -> Any:
         controls = MapControls(self.data, self.selection)
