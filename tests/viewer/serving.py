@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
@@ -75,7 +76,9 @@ def handshake(address: str, token: str, **headers: str) -> int:
         await asyncio.sleep(0.01)
         return 101 if greeting is not None else opened.close_code or 0
 
-    return asyncio.run(connect())
+    # In a thread: a browser that other tests opened may run a loop in this one.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(connect())).result()
 
 
 @contextlib.contextmanager

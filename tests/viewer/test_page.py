@@ -56,7 +56,7 @@ def test_every_kind_of_trace_opens_and_is_read(go: Site, name: str) -> None:
         visit.row(sequence).click()
         visit.words(sequence)
         view = trace.sequence(sequence)
-        assert page.locator(".hs-word").count() == len(view)
+        visit.until(functools.partial(lambda count: page.locator(".hs-word").count() == count, len(view)), "the words")
         label = trace.classes[view.label] if view.label >= 0 else "unknown"
         verdict = page.locator(".hs-verdict").inner_text()
         final = int(trace.final_probabilities[sequence].argmax())
