@@ -40,9 +40,7 @@ def check(found: hs.DistanceHistogram, distances: NDArray[np.float64]) -> None:
     inner = found.edges[1:-1] if found.edges[0] == 0 else found.edges
     at = np.searchsorted(inner, distances).clip(0, max(0, len(inner) - 1))
     near = np.abs(np.array([inner[at], inner[np.maximum(at - 1, 0)]]) - distances) if len(inner) else np.ones((1, 1))
-    # A cosine distance is one less a cosine, so that its rounding is that of one, however small it is itself.
-    rounding = 4e-16 if found.metric == "cosine" else 0.0
-    ties = int((near.min(axis=0) <= 1e-13 * (np.abs(distances).max(initial=0) + 1e-300) + rounding).sum())
+    ties = int((near.min(axis=0) <= 1e-13 * (np.abs(distances).max(initial=0) + 1e-300)).sum())
     differ = np.abs(found.counts - counts).sum() + abs(found.overall.below - below) + abs(found.overall.above - above)
     assert differ <= 2 * ties
 

@@ -15,7 +15,13 @@ def distance(x: NDArray[np.float64], y: NDArray[np.float64], metric: str) -> flo
     if metric == "cosine":
         if np.array_equal(x, y):
             return 0.0  # what 1 less the cosine gives but for rounding
-        return float(1 - (x @ y) / np.sqrt((x @ x) * (y @ y)))
+        product, lengths = x @ y, np.sqrt((x @ x) * (y @ y))
+        if product <= 0:
+            return float(1 - product / lengths)
+        # Of nearly parallel states 1 less the cosine keeps few digits. Lagrange's identity keeps them: the squared sine
+        # is a sum of squares of differences of products, and products of float32 are exact in float64.
+        cross = np.outer(x, y) - np.outer(y, x)
+        return float((cross**2).sum() / 2 / lengths / (lengths + product))
     square = float(((x - y) ** 2).sum())
     return float(np.sqrt(square)) if metric == "euclidean" else square
 

@@ -178,7 +178,7 @@ class Tab:
         """A new tab, still empty."""
         tab = cls(context.new_page(), [], [])
         tab.page.set_default_timeout(PATIENCE)
-        tab.page.on("console", lambda m: tab.complaints.append(m.text) if _ours(m) else None)
+        tab.page.on("console", lambda m: tab.complaints.append(m.text) if m.type in ("error", "warning") else None)
         tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
         local = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "file:")
         tab.page.on("request", lambda r: None if r.url.startswith(local) else tab.strangers.append(r.url))
@@ -216,8 +216,3 @@ def open_tab(chromium: Any) -> Iterator[Callable[..., Tab]]:
     yield open_tab
     for context in contexts:
         context.close()
-
-
-def _ours(message: Any) -> bool:
-    """Whether a console message is a complaint of the page: Tabulator's about a row that has just gone is not."""
-    return message.type in ("error", "warning") and "Scroll Error - Row not visible" not in message.text
