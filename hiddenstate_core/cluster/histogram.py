@@ -14,7 +14,7 @@ from hiddenstate_core.distances.counts import DistanceHistogram
 from hiddenstate_core.distances.frame import BlockCache
 from hiddenstate_core.distances.plan import HistogramPlan
 from hiddenstate_core.distances.source import Source
-from hiddenstate_core.kernels.distances import Block
+from hiddenstate_core.kernels.blocks import Block
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -10,8 +10,9 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hiddenstate_core.distances.source import Source, kind_of
-from hiddenstate_core.kernels.distances import EUCLIDEAN, MANHATTAN, PANEL, Block
+from hiddenstate_core.distances.source import Source, directions, kind_of
+from hiddenstate_core.kernels.blocks import Block
+from hiddenstate_core.kernels.distances import EUCLIDEAN, MANHATTAN, PANEL
 
 __all__ = ["BLOCK_BYTES", "BlockCache", "Frame"]
 
@@ -23,7 +24,7 @@ _KEPT = 10
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frame:
-    """Coordinates ``(x - center) / scale``, rounded to float32.
+    """Coordinates ``(x - center) / scale``, rounded to float32; for the cosine distance those of x at length 1.
 
     Parameters
     ----------
@@ -40,8 +41,9 @@ class Frame:
     -----
     With u = 2^-24 and any order of summation, an inner product of d terms is off by at most about (d + 1) u |x| |y|
     (Higham 2002, eq. 3.5), so ``|x|^2 + |y|^2 - 2 x.y`` by (d + 4) u (|x| + |y|)^2; rounding the coordinates adds
-    2 u (|x| + |y|)^2, the subtraction of the center 4 v (|x| + |y|) with v = sqrt(d) 2^-52 of the largest magnitude.
-    `relative` holds the first with room for what else is computed in float32, `drift` the last.
+    2 u (|x| + |y|)^2. `relative` holds these with room for what else is computed in float32. States that are off by v
+    themselves move it by 4 v (|x| + |y| + v), which `drift` holds: v is sqrt(d) 2^-52 of the largest magnitude for the
+    subtraction of the center, and what `directions` says where states are scaled to length 1.
     """
 
     metric: str
@@ -57,7 +59,8 @@ class Frame:
         low, high = np.full(width, np.inf), np.full(width, -np.inf)
         total, count = np.zeros(width), 0
         for source in sources:
-            for block in source.checked_blocks():
+            for states in source.checked_blocks():
+                block = directions(states) if source.metric == "cosine" else states
                 low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
                 total += block.sum(axis=0)
                 count += len(block)
@@ -89,10 +92,16 @@ class Frame:
     @property
     def drift(self) -> float:
         """What to add to each norm so that `relative` covers the error of centering too."""
+        return 2 * self.blur / self.scale / self.relative
+
+    @property
+    def blur(self) -> float:
+        """How far float64 may have moved a state before it is rounded to float32."""
         largest = float(np.maximum(np.abs(self.low), np.abs(self.high)).max())
         features = len(self.center)
         spread = features if self.kind == MANHATTAN else features**0.5
-        return spread * 2.0**-51 * largest / self.scale / self.relative
+        scaled = (features / 2 + 3) * 2.0**-53 if self.metric == "cosine" else 0.0
+        return spread * 2.0**-52 * largest + scaled
 
     @property
     def corner(self) -> float:
@@ -104,10 +113,12 @@ class Frame:
         box = self._norm((self.high - self.low)[None]).item()
         first = second = 0.0
         for start, stop in blocks_of(len(source), self.rows_of_block()):
-            norms = self._norm(source.read(start, stop) - self.center)
+            norms = self._norm(self._placed(source.read(start, stop)) - self.center)
             for norm in np.partition(norms, -min(2, len(norms)))[-2:].tolist():
                 first, second = max(first, norm), max(min(first, norm), second)
         least = min(box, first + second) * (1 + 1e-12)
+        if self.metric == "cosine":
+            least += 2 * self.blur
         if self.kind in (EUCLIDEAN, MANHATTAN):
             return least
         return min(2.0, least**2 / 2) if self.metric == "cosine" else least**2
@@ -123,6 +134,7 @@ class Frame:
         Parameters
         ----------
         states : (m, d) float64
+            As `Source` gives them.
         gauge : float
             Factor on the norms that makes `Block.reach`.
         groups : (m,) int32 or None
@@ -131,7 +143,7 @@ class Frame:
         count, width = states.shape
         features, padded = -(-width // 4) * 4, -(-count // PANEL) * PANEL
         rows = np.zeros((padded, features), np.float32)
-        rows[:count, :width] = (states - self.center) / self.scale
+        rows[:count, :width] = (self._placed(states) - self.center) / self.scale
         panels = np.ascontiguousarray(rows.reshape(-1, PANEL, features).transpose(0, 2, 1))
         squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
         norms = np.abs(rows).sum(axis=1, dtype=np.float64) if self.kind == MANHATTAN else np.sqrt(squares)
@@ -140,6 +152,9 @@ class Frame:
         if groups is not None:
             classes[:count] = groups
         return Block(states, rows, panels, squares.astype(np.float32), reach.astype(np.float32), classes)
+
+    def _placed(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
+        return directions(states) if self.metric == "cosine" else states
 
     def _norm(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.kind == MANHATTAN:

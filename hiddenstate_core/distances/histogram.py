@@ -15,7 +15,7 @@ from hiddenstate_core.distances.plan import HistogramPlan
 from hiddenstate_core.distances.sampling import sample_pairs, sample_sequence_pairs
 from hiddenstate_core.distances.source import Source
 from hiddenstate_core.errors import InputError
-from hiddenstate_core.kernels.distances import Block
+from hiddenstate_core.kernels.blocks import Block
 from hiddenstate_core.kernels.workers import Workers
 
 __all__ = ["distance_histogram", "plan_histogram"]

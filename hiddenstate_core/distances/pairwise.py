@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from hiddenstate_core.distances.frame import BlockCache, Frame, blocks_of
 from hiddenstate_core.distances.source import Source, kind_of
 from hiddenstate_core.errors import InputError, OutputError
-from hiddenstate_core.kernels.distances import MANHATTAN, Block, fill_distances, state_distances
+from hiddenstate_core.kernels.blocks import Block
+from hiddenstate_core.kernels.distances import MANHATTAN, fill_distances, state_distances
 from hiddenstate_core.kernels.workers import Workers
 
 __all__ = ["distance_blocks", "distances_to", "pairwise_distances"]
@@ -169,12 +170,12 @@ def distances_to(
     there = n - (own >= 0)
     if k is not None and (isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= there):
         raise InputError(f"k must lie in 1..{there}, the number of other states, not {k!r}.")
-    kind, factor = kind_of(metric)
+    kind = kind_of(metric)[0]
     distances = np.empty(n)
     at = 0
     with Workers(n_jobs) as workers:
         for block in source.checked_blocks():
-            workers.run(state_distances, len(block), 4096, block, one[0], kind, factor, distances[at : at + len(block)])
+            workers.run(state_distances, len(block), 4096, block, one, kind, distances[at : at + len(block)])
             at += len(block)
     if k is None:
         return distances.astype(np.float32)

@@ -12,7 +12,8 @@ from hiddenstate_core.distances.counts import DistanceHistogram, PairCounts
 from hiddenstate_core.distances.frame import Frame, blocks_of
 from hiddenstate_core.distances.source import Source
 from hiddenstate_core.errors import InputError
-from hiddenstate_core.kernels.distances import EUCLIDEAN, MANHATTAN, PANEL, Bins, Block, count_pairs
+from hiddenstate_core.kernels.blocks import Bins, Block
+from hiddenstate_core.kernels.distances import EUCLIDEAN, MANHATTAN, PANEL, count_pairs
 
 __all__ = ["HistogramPlan", "bin_edges", "check_labels", "check_offsets"]
 
@@ -314,7 +315,7 @@ def _bins_of(frame: Frame, edges: NDArray[np.float64]) -> tuple[Bins, float]:
         table = _table(frame, edges, low, high)
     # the index of the lowest edge above 0, but the last edge at least closes the last bin
     first = min(int(np.searchsorted(edges, 0.0, "right")), count)
-    bins = Bins(edges, table, np.float32(inverse), np.float32(start), np.float32(first), frame.factor)
+    bins = Bins(edges, table, np.float32(inverse), np.float32(start), np.float32(first))
     relative = frame.relative
     if frame.kind == MANHATTAN:
         return bins, relative * inverse

@@ -96,11 +96,10 @@ def _slots(
         held = Source(_gather(source, rows), source.metric, source.name)
         a, b = places[: len(i)], places[len(i) :]
     slots = np.empty(len(i), np.int64)
-    kind, factor = plan.frame.kind, plan.frame.factor
 
     def work(start: int, stop: int) -> None:
         x, y = held.rows(a[start:stop]), held.rows(b[start:stop])
-        pair_slots(x, y, kind, factor, plan.edges, slots[start:stop])
+        pair_slots(x, y, plan.frame.kind, plan.edges, slots[start:stop])
 
     workers.run(work, len(i), 2048)
     return slots

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hiddenstate_core.errors import InputError
 
-__all__ = ["METRICS", "Source", "check_metric", "kind_of"]
+__all__ = ["METRICS", "Source", "check_metric", "directions", "kind_of"]
 
 #: Metrics by name.
 METRICS = ("euclidean", "sqeuclidean", "cosine", "manhattan")
@@ -31,13 +31,18 @@ def check_metric(metric: str) -> str:
 def kind_of(metric: str) -> tuple[int, float]:
     """What the kernels compute for a metric, and the factor from that to the distance.
 
-    The cosine distance is half the squared distance of the rows scaled to length 1: 1 - u.v = |u - v|^2 / 2.
+    In float32 the cosine distance is half the squared distance of the rows scaled to length 1: 1 - u.v = |u - v|^2 / 2.
     """
-    from hiddenstate_core.kernels.distances import EUCLIDEAN, MANHATTAN, SQUARED
+    from hiddenstate_core.kernels.distances import COSINE, EUCLIDEAN, MANHATTAN, SQUARED
 
     if metric == "cosine":
-        return SQUARED, 0.5
+        return COSINE, 0.5
     return {"euclidean": EUCLIDEAN, "sqeuclidean": SQUARED, "manhattan": MANHATTAN}[metric], 1.0
+
+
+def directions(states: NDArray[np.float64]) -> NDArray[np.float64]:
+    """States as `Source` gives them for the cosine distance, of length 1; each is off by (d / 2 + 3) 2^-53 at most."""
+    return np.asarray(states / np.sqrt(np.einsum("ij,ij->i", states, states))[:, None])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,7 +54,8 @@ class Source:
     array : (n, d)
         Whatever has a shape and a dtype and can be sliced by rows.
     metric : str
-        For "cosine", rows are given with length 1.
+        For "cosine", each row is given times the power of two that brings its largest magnitude to between 0.5 and 1,
+        so that squares neither overflow nor vanish. Nothing is rounded, and angles stay as they are.
     name : str
         What to call them in messages: "State" or "State of Y".
     """
@@ -106,7 +112,7 @@ class Source:
 
     def read(self, start: int, stop: int) -> NDArray[np.float64]:
         """Rows ``start`` to ``stop - 1``, (m, d) float64 in C order, not checked."""
-        return self._given(np.asarray(self.array[start:stop]))
+        return self.scaled(np.asarray(self.array[start:stop]))
 
     def rows(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """The rows of a NumPy array in any order, with repetitions, checked."""
@@ -130,7 +136,7 @@ class Source:
                 f"{self.name} {row} is zero in all features, so it has no direction and no cosine distance. "
                 "Leave it out, or use another metric."
             )
-        return self._given(values)
+        return self.scaled(values)
 
     def checked_blocks(self) -> Iterator[NDArray[np.float64]]:
         """All rows in order, checked."""
@@ -146,9 +152,10 @@ class Source:
         chunk = int(chunks[0]) if isinstance(chunks, tuple) and isinstance(chunks[0], int) else 1
         return -(-rows // chunk) * chunk if chunk <= 8 * rows else rows
 
-    def _given(self, values: NDArray[Any]) -> NDArray[np.float64]:
+    def scaled(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Values as the rows that are given, not checked."""
         given = np.require(values, np.float64, ["C", "W"])  # a kernel would be compiled again for read-only rows
         if self.metric != "cosine":
             return given
-        given = given / np.abs(given).max(axis=1, keepdims=True)  # so that squares neither overflow nor vanish
-        return np.asarray(given / np.sqrt(np.einsum("ij,ij->i", given, given))[:, None])
+        exponents = np.frexp(np.maximum(given.max(axis=1, keepdims=True), -given.min(axis=1, keepdims=True)))[1]
+        return np.asarray(given * np.ldexp(1.0, np.clip(-exponents, -1000, 1000)))

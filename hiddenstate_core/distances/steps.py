@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StepDistances", "sequence_distances", "step_distances"]
 
-_BLOCK = 65_536
+#: Steps read at a time, and values of them that are held in float64 at a time.
+_BLOCK, _VALUES = 65_536, 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -181,14 +182,14 @@ def _starts(offsets: NDArray[np.int64], backward: bool) -> NDArray[np.bool_]:
 
 
 def _compute(trace: Trace, source: Source, quantity: str, backward: bool) -> NDArray[np.float32]:
-    from hiddenstate_core.kernels.steps import COSINE, MANHATTAN, SQUARED, successive_distances
+    from hiddenstate_core.kernels.steps import MANHATTAN, SQUARED, successive_distances
 
     count, metric = len(source), source.metric
     starts = _starts(trace.offsets, backward)
     initial = np.zeros(source.width, np.float32)
     if quantity == "probabilities":
         initial = np.ascontiguousarray(trace.initial_probabilities, np.float32)
-    kind = {"manhattan": MANHATTAN, "cosine": COSINE}.get(metric, SQUARED)
+    kind = MANHATTAN if metric == "manhattan" else SQUARED
     directionless = quantity not in ("hidden", "cell", "probabilities") or (metric == "cosine" and not initial.any())
     values, before = np.empty(count), initial
     blocks = [(at, min(at + _BLOCK, count)) for at in range(0, count, _BLOCK)]
@@ -198,7 +199,10 @@ def _compute(trace: Trace, source: Source, quantity: str, backward: bool) -> NDA
         rows = np.require(given[::step], np.float32, ["C", "W"])
         first = np.ascontiguousarray(starts[start:stop][::step])
         found = np.empty(len(rows))
-        successive_distances(rows, first, before, initial, kind, found)
+        if metric == "cosine":
+            _turns(source, rows, first, before, initial, found)
+        else:
+            successive_distances(rows, first, before, initial, kind, found)
         if directionless:
             found[first] = 0
         if not np.isfinite(found).all() or not np.isfinite(rows[first]).all():
@@ -206,3 +210,25 @@ def _compute(trace: Trace, source: Source, quantity: str, backward: bool) -> NDA
         before = rows[-1].copy()
         values[start:stop] = found[::step]
     return (np.sqrt(values) if metric == "euclidean" else values).astype(np.float32)
+
+
+def _turns(
+    source: Source,
+    rows: NDArray[np.float32],
+    first: NDArray[np.bool_],
+    before: NDArray[np.float32],
+    initial: NDArray[np.float32],
+    out: NDArray[np.float64],
+) -> None:
+    """Write the cosine distance of each row from the one before it or from `initial`; NaN where one has none."""
+    from hiddenstate_core.kernels.distances import COSINE, state_distances
+
+    grain = max(1, _VALUES // source.width)
+    for start in range(0, len(rows), grain):
+        stop = min(start + grain, len(rows))
+        states = source.scaled(np.vstack([before if start == 0 else rows[start - 1], rows[start:stop]]))
+        state_distances(0, stop - start, states[1:], states[:-1], COSINE, out[start:stop])
+    if first.any():
+        begun = np.empty(int(first.sum()))
+        state_distances(0, len(begun), source.scaled(rows[first]), source.scaled(initial[None]), COSINE, begun)
+        out[first] = begun

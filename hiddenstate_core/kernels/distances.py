@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hiddenstate_core.kernels.blocks import Bins, Block
 from hiddenstate_core.kernels.jit import kernel
 
 __all__ = [
+    "COSINE",
     "EUCLIDEAN",
     "MANHATTAN",
     "PANEL",
     "SQUARED",
-    "Bins",
-    "Block",
     "count_pairs",
     "fill_distances",
     "pair_slots",
@@ -26,63 +25,9 @@ __all__ = [
 #: States of a panel. With 100 features it takes 100 kB and stays in the second cache. With 64 states, which the first
 #: cache would hold, products took half as long again: the sums of a row were read back too soon after being written.
 PANEL = 256
-#: Kinds of distance; the cosine distance is half the squared one of rows of length 1.
-EUCLIDEAN, SQUARED, MANHATTAN = 0, 1, 2
-
-
-class Block(NamedTuple):
-    """A block of m states, laid out for the kernels; M is m rounded up to a multiple of `PANEL`.
-
-    Parameters
-    ----------
-    exact : (m, d) float64
-        The states as they came (of length 1 for the cosine distance): what is doubtful is decided on these.
-    rows : (M, f) float32
-        The same less a center, divided by a scale; f is d rounded up to a multiple of 4, padded with zeros.
-    panels : (M / PANEL, f, PANEL) float32
-        The rows again, `PANEL` at a time and transposed.
-    squares : (M,) float32
-        Squared norm of each row.
-    reach : (M,) float32
-        Share of each row in the most that rounding may change (see `Bins` and `fill_distances`).
-    groups : (M,) int32
-        Class of each state.
-    """
-
-    exact: NDArray[np.float64]
-    rows: NDArray[np.float32]
-    panels: NDArray[np.float32]
-    squares: NDArray[np.float32]
-    reach: NDArray[np.float32]
-    groups: NDArray[np.int32]
-
-
-class Bins(NamedTuple):
-    """Where distances are counted. Slot 0 is for what lies below, 1 to B for the bins, B + 1 for what lies above.
-
-    Parameters
-    ----------
-    edges : (B + 1,) float64
-        In the unit of the distances.
-    table : (T,) int32
-        Slot of each of T - 2 equally wide cells between the first and last edge, with one cell before and one after;
-        B + 2 where float32 cannot tell the bin. Of length 0 where the bins themselves are equally wide.
-    inverse : float32
-        Cells (or bins) to a unit of the scaled distance.
-    low : float32
-        First edge, in cells.
-    first : float32
-        Lowest edge at which there can be doubt: no distance lies below 0.
-    factor : float
-        Distance to a unit of what the kind of distance gives: 0.5 for cosine, otherwise 1.
-    """
-
-    edges: NDArray[np.float64]
-    table: NDArray[np.int32]
-    inverse: np.float32
-    low: np.float32
-    first: np.float32
-    factor: float
+#: Kinds of distance. Products give COSINE as SQUARED: twice 1 less the cosine is the squared distance of rows of
+#: length 1.
+EUCLIDEAN, SQUARED, MANHATTAN, COSINE = 0, 1, 2, 3
 
 
 @kernel(fast=True, inline=True)
@@ -139,9 +84,69 @@ def _square(out: NDArray[np.float32], square: np.float32, squares: NDArray[np.fl
         out[c] = value if value > 0 else np.float32(0)
 
 
+@kernel(inline=True)
+def _rest(x: float, y: float, s: float, t: float, u: float) -> float:
+    """y - (s + t + u) x; no sum is reordered here, `_cosine` tells why. The products are exact."""
+    high = np.float64(np.float32(x))
+    low = x - high
+    return (((((y - s * high) - s * low) - t * high) - t * low) - u * high) - u * low
+
+
+@kernel(fast=True, inline=True)
+def _cosine(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """1 less the cosine of two states in float64, nearly parallel ones too; NaN where one is zero.
+
+    The sine times \\|y\\| is the length of r, what remains of y once its share along x is taken off, and 1 - cos is
+    sin^2 / (1 + cos). Let v = 2^-53 and w = (x.y) / (x.x). s is w in 24 bits, so that its products with x, which is
+    taken apart into 24 bits and the 29 that remain, are exact: float64 products have 53. What is left to take off
+    feature f is e = |w - s| |x_f| < 2^-23 |s x_f|, and all terms are multiples of q = v/2^22 times the powers of two
+    in s and x_f. If |r_f| < 2^53 q, the differences have no rounding either. Otherwise, and where y_f is so small
+    that it is no multiple of q, e < |r_f| / 2, so that r_f lies mostly across x, and is rounded by 4 v of what does.
+    So r is known to within a few v of the length across x however near the states are. Of what s left along x, t and u
+    take 24 bits each by the same argument, where it is a 32nd of r or more (t: sine below 2^-18, u: 2^-42), and the
+    last of it is taken off the square. Together with the sums of d terms the distance is off by at most (4 d + 48) v
+    times itself, if no angle but 0 is below 2^-64; of parallel states it is below 2^-128.
+    """
+    size, first = np.uint64(x.shape[0]), 0
+    while first < x.shape[0] and x[first] == y[first]:
+        first += 1
+    if first < x.shape[0] and x[first] > y[first]:  # the same for (x, y) and (y, x)
+        x, y = y, x
+    xx, xy, yy = 0.0, 0.0, 0.0
+    for f in range(size):
+        xx += x[f] * x[f]
+        xy += x[f] * y[f]
+        yy += y[f] * y[f]
+    if xx == 0 or yy == 0:
+        return math.nan
+    if first == x.shape[0]:
+        return 0.0
+    cosine = xy / (math.sqrt(xx) * math.sqrt(yy))
+    if cosine < 0.5:
+        return 1 - max(cosine, -1.0)
+    s, t, u, square = np.float64(np.float32(xy / xx)), 0.0, 0.0, 0.0
+    for turn in range(3):
+        square, along = 0.0, 0.0
+        for f in range(size):
+            rest = _rest(x[f], y[f], s, t, u)
+            square += rest * rest
+            along += rest * x[f]
+        left = np.float64(np.float32(along / xx))
+        along = along / xx * along
+        if along * 1024 <= square:
+            break
+        if turn == 0:
+            t = left
+        elif turn == 1:
+            u = left
+    return max(square - along, 0.0) / yy / (1 + cosine)
+
+
 @kernel(fast=True, inline=True)
 def _exact(x: NDArray[np.float64], y: NDArray[np.float64], kind: int) -> float:
     """Distance of two states in float64; the same for (x, y) and (y, x)."""
+    if kind == COSINE:
+        return _cosine(x, y)
     total = 0.0
     if kind == MANHATTAN:
         for f in range(np.uint64(x.shape[0])):
@@ -201,10 +206,10 @@ def _slots(
             q = reach + reaches[c]
             if kind == EUCLIDEAN:
                 unsure = apart * max(scaled, q) <= q * q
-            elif kind == SQUARED:
-                unsure = apart <= q * q
-            else:
+            elif kind == MANHATTAN:
                 unsure = apart <= q
+            else:
+                unsure = apart <= q * q
             slots[c] = doubt if unsure else np.int32(min(t, top) + one)
     found = np.int32(0)
     for c in range(np.uint64(PANEL)):
@@ -248,7 +253,7 @@ def count_pairs(
     bins : Bins
         Its doubt has room for the reach of any two rows.
     kind : int
-        EUCLIDEAN, SQUARED or MANHATTAN.
+        EUCLIDEAN, SQUARED, MANHATTAN or COSINE.
     groups : int
         Number G of classes.
     counts : (4, G * G * (B + 3)) int64
@@ -288,8 +293,7 @@ def count_pairs(
                 if unsure > 0:
                     for c in range(begin, end):
                         if slots[g, c] == doubt and start + c < size:
-                            exact = bins.factor * _exact(x.exact[r], y.exact[start + c], kind)
-                            slots[g, c] = _slot(exact, bins.edges)
+                            slots[g, c] = _slot(_exact(x.exact[r], y.exact[start + c], kind), bins.edges)
                 at = x.groups[r] * groups * span
                 if groups > 1:
                     for c in range(np.uint64(PANEL)):
@@ -318,7 +322,7 @@ def fill_distances(
     x, y : Block
         What lies within the sum of two rows' reaches (squared, for all but MANHATTAN) is found again in float64.
     kind : int
-        EUCLIDEAN, SQUARED or MANHATTAN.
+        EUCLIDEAN, SQUARED, MANHATTAN or COSINE.
     unit : float
         Scaled distance (or square) to distance (or square).
     factor : float
@@ -359,21 +363,16 @@ def fill_distances(
                 if near > 0:
                     for c in range(width):
                         if value[c] < 0:
-                            target[c] = np.float32(factor * _exact(x.exact[i + g], y.exact[at + c], kind))
+                            target[c] = np.float32(_exact(x.exact[i + g], y.exact[at + c], kind))
 
 
 @kernel()
 def pair_slots(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    kind: int,
-    factor: float,
-    edges: NDArray[np.float64],
-    slots: NDArray[np.int64],
+    x: NDArray[np.float64], y: NDArray[np.float64], kind: int, edges: NDArray[np.float64], slots: NDArray[np.int64]
 ) -> None:
     """Write the slot of the distance of each row of `x` from the same row of `y`, all in float64; see `Bins`."""
     for i in range(len(x)):
-        slots[i] = _slot(factor * _exact(x[i], y[i], kind), edges)
+        slots[i] = _slot(_exact(x[i], y[i], kind), edges)
 
 
 @kernel()
@@ -381,11 +380,11 @@ def state_distances(
     start: int,
     stop: int,
     states: NDArray[np.float64],
-    state: NDArray[np.float64],
+    others: NDArray[np.float64],
     kind: int,
-    factor: float,
     out: NDArray[np.float64],
 ) -> None:
-    """Write the distances of some rows from one state, all in float64."""
+    """Write the distances of some rows from one state, or each from the same row of `others`, all in float64."""
+    single = len(others) == 1
     for i in range(start, stop):
-        out[i] = factor * _exact(states[i], state, kind)
+        out[i] = _exact(states[i], others[0 if single else i], kind)

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.kernels.jit import kernel
 
-__all__ = ["COSINE", "MANHATTAN", "SQUARED", "successive_distances"]
+__all__ = ["MANHATTAN", "SQUARED", "successive_distances"]
 
 #: What is computed.
-SQUARED, MANHATTAN, COSINE = 0, 1, 2
+SQUARED, MANHATTAN = 0, 1
 
 
 @kernel(fast=True, inline=True)
 def _distance(x: NDArray[np.float32], y: NDArray[np.float32], kind: int) -> float:
-    """Distance of two rows, summed in float64; the cosine distance as half the square between rows of length 1."""
-    total, a, b = 0.0, 1.0, 1.0
+    """Distance of two rows, squared or Manhattan, summed in float64."""
+    total = 0.0
     if kind == MANHATTAN:
         for j in range(np.uint64(x.shape[0])):
             total += abs(np.float64(x[j]) - np.float64(y[j]))
         return total
-    if kind == COSINE:
-        a = b = 0.0
-        for j in range(np.uint64(x.shape[0])):
-            a += np.float64(x[j]) * np.float64(x[j])
-            b += np.float64(y[j]) * np.float64(y[j])
-        if a == 0 or b == 0:
-            return math.nan
-        a, b = 1 / math.sqrt(a), 1 / math.sqrt(b)
     for j in range(np.uint64(x.shape[0])):
-        difference = np.float64(x[j]) * a - np.float64(y[j]) * b
+        difference = np.float64(x[j]) - np.float64(y[j])
         total += difference * difference
-    return total / 2 if kind == COSINE else total
+    return total
 
 
 @kernel()
@@ -57,9 +47,9 @@ def successive_distances(
     before, initial : (H,) float32
         The row before the first one, and what a sequence begins with.
     kind : int
-        SQUARED (Euclidean), MANHATTAN or COSINE.
+        SQUARED (Euclidean) or MANHATTAN.
     out : (n,) float64
-        Written; NaN for the cosine distance of or from a row of zeros, or where a state is not finite. O(n H).
+        Written; not finite where a state is not. O(n H).
     """
     for i in range(states.shape[0]):
         if starts[i]:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["distance", "distances", "histogram", "upper"]
+__all__ = ["cosine", "distance", "distances", "histogram", "upper"]
+
+
+def cosine(x: NDArray[np.generic], y: NDArray[np.generic]) -> float:
+    """1 less the cosine of two states, rounded once: in fractions, but for a root of 300 bits."""
+    a, b = ([Fraction(float(value)) for value in state] for state in (x, y))
+    product = sum(p * q for p, q in zip(a, b, strict=True))
+    squared = Fraction(product**2) / sum(p * p for p in a) / sum(q * q for q in b)
+    root = Fraction(math.isqrt((squared.numerator << 600) // squared.denominator), 1 << 300)
+    return float((1 - squared) / (1 + root) if product > 0 else 1 + root)
 
 
 def distance(x: NDArray[np.float64], y: NDArray[np.float64], metric: str) -> float:
