@@ -251,7 +251,7 @@ def test_sequences_are_compared_from_the_table_and_from_the_map(go: Site) -> Non
     assert visit.selection.sequence == 4
     visit.wait(f"() => ({DEEP})('.hs-compared')?.textContent === '1made-up/62made-up/9'")
     visit.until(lambda: numbers_drawn(visit) == ["1", "2"], "two more trajectories")
-    assert visit.page.locator(f"{ROWS}.tabulator-selected").count() == 3
+    assert visit.page.locator(f"{ROWS}:has(.hs-read, .hs-compared)").count() == 3
     visit.row(6).click(modifiers=["Control"])
     visit.until(lambda: visit.selection.compared == (9,), "one less")
     # In the map, away from what is drawn already.
@@ -320,8 +320,13 @@ def test_two_maps_have_one_selection(go: Site) -> None:
     free = np.flatnonzero(visit.trace.sequence_of_step != 5)
     step = lone_step(visit, free)
     visit.click("hs-map-beside", *visit.trace.projection("pca").coordinates[step].tolist())
+    other = visit.trace.sequence(int(visit.trace.sequence_of_step[step]))
     visit.words(int(visit.trace.sequence_of_step[step]))
-    assert visit.source("steps", "x", 0) == pytest.approx(visit.source("steps", "x", 1))
+    for number, name in enumerate(("tsne", "pca")):
+        places = visit.trace.projection(name).coordinates[other.start : other.stop, 0].tolist()
+        visit.until(
+            functools.partial(lambda n, p: visit.source("steps", "x", n) == pytest.approx(p), number, places), "both"
+        )
     # The cursor is in both.
     visit.page.locator('.hs-word[data-step="0"]').hover()
     visit.wait("() => window.hiddenstate.marked().step === 0")

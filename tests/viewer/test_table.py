@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -136,7 +138,7 @@ def test_what_is_read_is_turned_to_and_marked(table: SequenceTable) -> None:
     assert page(table).set_index("index")["mark"].to_dict()[order[45]] == "read"
     table.selection.compare(order[44])
     assert page(table).set_index("index")["mark"][[order[44], order[45]]].tolist() == ["compared", "read"]
-    assert table.widget.selection == [order[45], order[44]]
+    assert table.widget.selection == []
     table.move(-1)
     assert table.selection.sequence == order[44]
     table.widget.page_size = 10
@@ -145,6 +147,18 @@ def test_what_is_read_is_turned_to_and_marked(table: SequenceTable) -> None:
     table.move(1)
     assert table.selection.sequence == order[0]
     assert table.widget.page == 1
+
+
+def test_comparing_on_another_page_stays_there(table: SequenceTable) -> None:
+    table.selection.select(3)
+    table.widget.page = 3
+    table.selection.compare(45)
+    assert table.widget.page == 3
+    assert page(table).set_index("index")["mark"][45] == "compared"
+    table.selection.select(45)
+    table.widget.page = 1
+    table.selection.select(50)
+    assert table.widget.page == 3
 
 
 def clicked(table: SequenceTable, *rows: int, fresh: bool) -> None:
@@ -250,12 +264,64 @@ def test_rows_are_text_and_take_clicks_with_keys_held(site: Site) -> None:
     visit.row(7).locator(".hs-compared").wait_for()
     visit.row(5).click(modifiers=["Control"])
     visit.until(lambda: visit.selection.selected == (3, 7), "one less")
+    visit.row(9).click(modifiers=["Shift"])
+    visit.until(lambda: set(visit.selection.selected) == {3, 5, 6, 7, 8, 9}, "the rows from the last one to this")
     texts = [visit.session.data.table["text"][i] for i in visit.session.table.shown.index[:20]]
     assert any("<b>bold</b>" in text for text in texts)
     assert visit.page.locator(f"{ROWS} b").count() == 0
     shown = visit.page.locator(f"{ROWS} .tabulator-cell[tabulator-field=text]").all_inner_texts()
     assert [" ".join(text.split()) for text in shown] == [" ".join(text.split()) for text in texts[: len(shown)]]
     assert visit.rows() == list(trace.ids[: len(shown)])
+    site.check()
+
+
+@pytest.mark.browser
+def test_a_row_stands_while_marks_change_and_a_press_on_it_is_a_click(site: Site) -> None:
+    visit = site()
+    visit.select(3)
+    row = visit.row(6)
+    row.evaluate("(e) => { e.dataset.kept = 'yes' }")
+    row.hover()
+    visit.page.mouse.down()
+    visit.do(lambda: visit.selection.choose([4, 8]))
+    visit.words(4)
+    for number in (4, 8):
+        visit.row(number).locator(".hs-read, .hs-compared").wait_for()
+    visit.sync()
+    visit.page.mouse.up()
+    visit.words(6)
+    assert row.get_attribute("data-kept") == "yes"
+    row.locator(".hs-read").wait_for()
+    assert visit.row(3).locator(".hs-read, .hs-compared").count() == 0
+    site.check()
+
+
+@pytest.mark.browser
+def test_a_selection_that_meets_a_filter_just_typed_is_no_error(site: Site) -> None:
+    """The browser hides rows at once, before the server knows of it."""
+    visit = site()
+    visit.select(4)
+    field = visit.page.locator(".hs-table .tabulator-col[tabulator-field=class] input")
+    other = next(name for i, name in enumerate(visit.trace.classes) if i != visit.trace.labels[4])
+    hidden = visit.row(4)
+    busy = threading.Event()
+
+    def act() -> None:
+        busy.set()
+        time.sleep(2)  # a busy server, which sends what it is about to do before it hears of the filter
+        visit.session.table.widget.refresh()
+        visit.selection.compare(6)
+
+    visit.do(act)
+    visit.until(busy.is_set, "the server")
+    field.fill(other)
+    field.press("Enter")
+    hidden.wait_for(state="detached")
+    visit.until(lambda: visit.selection.compared == (6,), "the comparison")
+    kept = np.flatnonzero([name == other for name in visit.session.data.table["class"]])
+    visit.until(lambda: visit.session.table.shown.index.tolist() == kept.tolist(), "the filter")
+    visit.sync()
+    site.leave()
     site.check()
 
 

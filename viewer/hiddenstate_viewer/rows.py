@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from bokeh.models import CustomJS
 from numpy.typing import NDArray
 from panel.widgets import Tabulator
 
@@ -22,6 +23,19 @@ COLUMNS = ("mark", "id", "class", "predicted", "correct", "confidence", "words",
 #: Columns that a header's filter looks in.
 _TEXTS = ("id", "class", "predicted", "correct", "text")
 _DIGITS = re.compile(r"(\d+)")
+
+#: Puts marks into the rows that stand. Data sent anew would replace the rows: a button pressed on one and let go on its
+#: successor is no click.
+_MARK_ROWS = """
+const marks = cb_obj.tags.slice(1)
+cb_obj.source.data.mark = marks
+const table = Bokeh.index.find_one(cb_obj)?.tabulator
+if (!table?.initialized) return
+for (const row of table.getRows()) {
+  const { _index, mark } = row.getData()
+  if (marks[_index] !== undefined && marks[_index] !== mark) row.update({ mark: marks[_index] })
+}
+"""
 
 
 class RowIndex:
@@ -136,7 +150,9 @@ class _Positions(Mapping[int, int]):
 class PagedTable(Tabulator):
     """Panel's Tabulator over a frame that sessions share: it keeps an order of row numbers and hands out one page.
 
-    Panel's own filters and sorts the frame by copying it, with Python objects for every row of every session.
+    Panel's own filters and sorts the frame by copying it, with Python objects for every row of every session. Its
+    ``selection`` stays empty: the browser would scroll to the rows selected, which a filter being typed may have hidden
+    from it, or which are of a page still on its way. What is selected is a mark in the row's own data.
 
     Parameters
     ----------
@@ -152,6 +168,7 @@ class PagedTable(Tabulator):
     def __init__(self, owner: Any, frame: pd.DataFrame, **options: Any) -> None:
         self._owner = owner
         self.order: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._marked = 0
         super().__init__(frame, pagination="remote", **options)
 
     # What follows takes the place of methods of Panel 1.9; the tests of the table tell when these are no more.
@@ -164,6 +181,17 @@ class PagedTable(Tabulator):
     def refresh(self) -> None:
         """Show the rows anew."""
         self._update_cds()
+
+    def mark(self) -> None:
+        """Show the marks of the page's rows anew, and nothing else."""
+        self._data["mark"] = marks = self._owner.page_of(np.asarray(self._data["index"], np.int64))["mark"]
+        self._marked += 1  # the same marks again are news where the rows were sent in between
+        self.tags = [self._marked, *marks.tolist()]
+
+    def _get_model(self, *arguments: Any, **named: Any) -> Any:
+        model = super()._get_model(*arguments, **named)
+        model.js_on_change("tags", CustomJS(code=_MARK_ROWS))
+        return model
 
     def _get_data(self) -> tuple[pd.DataFrame, dict[str, Any]]:
         self.order = self._owner.order_of(self.filters, self.sorters)

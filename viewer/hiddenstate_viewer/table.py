@@ -76,9 +76,9 @@ _CSS = f"""
 :host .hs-mark.hs-read {{ background: {INK_CSS}; border-color: {INK_CSS}; border-radius: 50%; opacity: 1; }}
 :host .tabulator-row:hover, :host .tabulator-row.tabulator-selectable:hover {{ background: {HOVER_CSS};
   color: {INK_CSS}; }}
-:host .tabulator-row.tabulator-selected, :host .tabulator-row.tabulator-selected:hover {{ background: {_CHOSEN};
-  color: {INK_CSS}; }}
-:host .tabulator-row.tabulator-selected:has(.hs-read) {{ font-weight: 600; }}
+:host .tabulator-row:has(.hs-read, .hs-compared), :host .tabulator-row:has(.hs-read, .hs-compared):hover {{
+  background: {_CHOSEN}; color: {INK_CSS}; }}
+:host .tabulator-row:has(.hs-read) {{ font-weight: 600; }}
 :host .tabulator .tabulator-footer {{ border: none; border-top: 1px solid {LINE_CSS}; background: {CARD_CSS};
   color: {MUTED_CSS}; font-weight: 400; font-size: {SMALL}px; padding: 4px 0; }}
 :host .tabulator .tabulator-footer .tabulator-paginator {{ color: {MUTED_CSS}; }}
@@ -114,7 +114,8 @@ _TIPS = {
 class SequenceTable:
     """The sequences of a trace as rows, those that the filter and the lassos leave; a click reads one.
 
-    Ctrl- or shift-click, or a click on the box at its beginning, draws a sequence beside the one that is read.
+    Ctrl-click, or a click on the box at its beginning, draws a sequence beside the one that is read; shift-click all
+    those from the row clicked last.
 
     Parameters
     ----------
@@ -151,7 +152,6 @@ class SequenceTable:
             layout="fit_columns",
             header_filters=_FILTERS,
             hidden_columns=self._hidden(),
-            selection=list(selection.selected),
             sizing_mode="stretch_both",
             min_height=200,
             theme="simple",
@@ -275,12 +275,10 @@ class SequenceTable:
         """Columns that say nothing now, or for which there is no room."""
         return ["hits"] if self._hits is None else ["words"]
 
-    def _selected(self, *_: Any) -> None:
-        chosen = list(self.selection.selected)
-        if self.widget.selection != chosen:
-            self.widget.selection = chosen
-        if not self._turn_to_read():
-            self.widget.refresh()
+    def _selected(self, *events: Any) -> None:
+        # Who compares rows of another page stays there.
+        if not (any(event.name == "sequence" for event in events) and self._turn_to_read()):
+            self.widget.mark()
 
     def _turn_to_read(self) -> bool:
         """Turn to the page of the sequence that is read; whether it was turned."""
