@@ -18,8 +18,8 @@ def test_a_sequence_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
     whole = file.read_bytes()
     file.write_bytes(whole[:10])
     page.selection.sequence = 5
-    assert "cannot be read" in page._header.object
-    assert "steps/probabilities" in page._header.object
+    assert "cannot be read" in page.sequence_pane.header.object
+    assert "steps/probabilities" in page.sequence_pane.header.object
     file.write_bytes(whole)
     page.selection.sequence = 6
-    assert "made-up/6" in page._header.object
+    assert "made-up/6" in page.sequence_pane.header.object

@@ -18,6 +18,7 @@ from hiddenstate_viewer.evolution import MAX_ROWS, heat_rows
 from hiddenstate_viewer.page import Page
 from hiddenstate_viewer.picture import write_picture
 from hiddenstate_viewer.report import write_report
+from hiddenstate_viewer.sequencepane import in_sight
 from hiddenstate_viewer.serve import start
 from hiddenstate_viewer.words import legend_html, words_html
 from PIL import Image
@@ -80,16 +81,16 @@ def test_page_follows_the_selection(data: Make, name: str) -> None:
     for sequence in (7, 0, 1):  # many words, none, one
         page.selection.select(sequence)
         reading = view.reading(sequence)
-        assert page._words.object.count("data-step") == len(reading)
+        assert page.sequence_pane.words.object.count("data-step") == len(reading)
         assert len(page.charts._bars.data["x"]) == len(reading)
         assert len(front.steps.data["word"]) == len(reading)
         assert len(front.segments.data["x0"]) == (max(len(reading) - 1, 0) if view.trace.projections else 0)
         assert marked(page) == {sequence: "read"}
-        assert page._sequence_view.visible
-        assert not page._overview_view.visible
+        assert in_sight(page.sequence_pane.view)
+        assert not in_sight(page.panes["overview"])
     page.selection.clear()
     assert marked(page) == {}
-    assert page._overview_view.visible
+    assert in_sight(page.panes["overview"])
     assert len(front.steps.data["word"]) == 0
     with pytest.raises(InputError, match=rf"0\.\.{len(view.trace) - 1}"):
         page.selection.select(len(view.trace))

@@ -7,6 +7,7 @@ from typing import Any
 
 import panel as pn
 
+from hiddenstate_viewer.markup import Markup
 from hiddenstate_viewer.theme import CARD, SMALL, UNIT, VIEW_CSS
 from hiddenstate_viewer.theme import CARD_CSS as GROUND
 from hiddenstate_viewer.theme import HOVER_CSS as HOVER
@@ -60,7 +61,7 @@ _POPOVER = {
 def html(text: str, **options: Any) -> Any:
     """A pane of markup that is ours: whatever comes from outside must be escaped in it."""
     options = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [VIEW_CSS], **options}
-    return pn.pane.HTML(text, **options)
+    return Markup(text, **options)
 
 
 def card(*views: Any, flex: str, **styles: str) -> Any:

@@ -188,6 +188,8 @@ class ViewData:
         layer = self.layers[-1] if layer == -1 and self.layers else layer % len(trace.layers)
         name, _, gate = quantity.partition(":")
         there = gate in trace.gates if name == "gate" else name in trace.recorded
+        # The first direction by its name: a key that says None would have the same distances measured twice.
+        direction = direction or trace.directions[0]
         return (layer, quantity, direction) if there and layer in trace.facts.layers else None
 
     def _measure(self, key: tuple[int, str, str | None]) -> StepDistances:

@@ -100,6 +100,7 @@ class SequenceCharts:
         plot.image_rgba(image="image", x="x", y="y", dw="dw", dh="dh", source=self._cells)
         plot.xaxis.visible = False
         plot.yaxis.axis_line_color = None
+        plot.yaxis.ticker = FixedTicker(ticks=[])
         self.heat_box = _box(self.look)
         plot.add_layout(self.heat_box)
         return plot
@@ -157,11 +158,12 @@ class SequenceCharts:
             "dh": [height, 0.5],
         }
         ticks = [height - i - 0.5 + 0.6 for i in range(height)]
-        self.heat.yaxis[0].ticker = FixedTicker(ticks=[*ticks, 0.25])
-        self.heat.yaxis[0].major_label_overrides = {
-            **{t: short(n) for t, n in zip(ticks, names, strict=True)},
-            0.25: "output",
-        }
+        labels = {**{t: short(n) for t, n in zip(ticks, names, strict=True)}, 0.25: "output"}
+        axis = self.heat.yaxis[0]
+        # Only what is another one: an axis given a ticker has Bokeh count all models of the page anew.
+        axis.ticker.update(ticks=[*ticks, 0.25])
+        if axis.major_label_overrides != labels:
+            axis.major_label_overrides = labels
         jumps = reading.jumps
         self._bars.data = {
             "x": np.arange(1, len(jumps) + 1),

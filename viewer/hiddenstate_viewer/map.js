@@ -2,7 +2,7 @@
 (() => {
   if (window.hiddenstateMaps) return
   const maps = new Map()
-  const WAIT = 90 // ms that the pointer must rest before the server is asked what lies under it
+  const REST = 25 // ms that the pointer must rest before the server is asked what lies under it: more than between two moves
   const PATIENCE = 4000 // ms after which a picture that never came is asked for again
   const REACH = 9 // pixels within which a state is taken to be meant
   const pointer = { x: 0, y: 0, mode: "replace", down: false }
@@ -160,10 +160,9 @@
     map.over = [x, y]
     // What is drawn on top of the map has tooltips of its own.
     if (near(map, x, y)) return hide(map)
-    const points = column(map.points, "x").length > 0
     map.resting = setTimeout(() => {
       if (map.over) map.told = ask(map, "hover", [x, y, REACH * map.unit])
-    }, points ? 25 : WAIT)
+    }, REST)
   }
   const told = (map) => {
     const data = map.tell.data

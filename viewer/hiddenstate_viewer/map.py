@@ -24,6 +24,7 @@ from hiddenstate_viewer.nearpoints import describe_state, point_columns, ring_co
 from hiddenstate_viewer.points import Source
 from hiddenstate_viewer.state import Selection, Stroke
 from hiddenstate_viewer.theme import LIGHT, Look
+from hiddenstate_viewer.ticks import change
 
 __all__ = ["ALL_POINTS", "NEAR_POINTS", "StateMap"]
 
@@ -162,12 +163,7 @@ class StateMap:
         self._fade()
 
     def _locked(self, action: Callable[[], None]) -> None:
-        # Bokeh's models are changed under the document's lock only, which a callback of the next tick holds.
-        document = self.plot.document
-        if document is None or document.session_context is None:
-            action()
-        else:
-            document.add_next_tick_callback(action)
+        change(self.plot.document, action)
 
     def _turn(self) -> None:
         """Another projection."""

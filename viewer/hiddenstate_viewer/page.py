@@ -26,22 +26,22 @@ from bokeh.models import ColumnDataSource
 from hiddenstate_core.errors import HiddenStateError
 from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.address import AddressBar, from_query, left_out, theme_of
-from hiddenstate_viewer.controls import button, card, html
+from hiddenstate_viewer.controls import card, html
 from hiddenstate_viewer.data import Reading, ViewData
-from hiddenstate_viewer.evolution import SequenceCharts
-from hiddenstate_viewer.linking import connect, player_html, rules_source
+from hiddenstate_viewer.linking import connect, rules_source
 from hiddenstate_viewer.map import StateMap
-from hiddenstate_viewer.mapcontrols import MapControls, step_controls
+from hiddenstate_viewer.mapcontrols import MapControls
 from hiddenstate_viewer.maplegend import MapLegend
 from hiddenstate_viewer.overview import Overview
 from hiddenstate_viewer.search import SearchPane
 from hiddenstate_viewer.sentence import SentencePane
+from hiddenstate_viewer.sequencepane import HINT, SequencePane, one_of, put_in_sight
 from hiddenstate_viewer.state import Selection
 from hiddenstate_viewer.table import SequenceTable
 from hiddenstate_viewer.theme import LIGHT, LOOKS, UNIT, Look
+from hiddenstate_viewer.ticks import change
 from hiddenstate_viewer.topbar import TopBar
 from hiddenstate_viewer.trajectories import Foreground, paths_of
-from hiddenstate_viewer.words import header_html, words_html
 
 __all__ = ["HINT", "Page", "build_page", "build_session"]
 
@@ -51,7 +51,6 @@ TIPS = """<div class="hs-tips">
 <p><b>Click</b> a cell or a bar to list its sequences; a point or a row of the table to read one.</p>
 <p><b>Keys</b>: up and down step through the table, left and right through the words, space plays, Esc clears.</p>
 </div>"""
-HINT = "Hover a word, a column, a bar or a point."
 _LEFT = "0 0 clamp(368px, 27vw, 560px)"
 _RIGHT = "0 0 clamp(380px, 28vw, 640px)"
 
@@ -137,7 +136,8 @@ class Page:
 
     def _build(self, complaints: list[str]) -> None:
         data, selection, look = self.data, self.selection, self.look
-        self.charts = SequenceCharts(self.palette, look)
+        self.sequence_pane = SequencePane(data, selection, self.palette, look, page=self.id, flex=_LEFT)
+        self.charts = self.sequence_pane.charts
         self.maps = [StateMap(data, selection, look), StateMap(data, selection, look, which="beside")]
         self.foregrounds = [Foreground(drawn.plot, data, look) for drawn in self.maps]
         for drawn, front in zip(self.maps, self.foregrounds, strict=True):
@@ -149,26 +149,22 @@ class Page:
         self.commands = ColumnDataSource({"name": [], "value": [], "count": []})
         self.rules = rules_source(selection.options)
         self.address = AddressBar(selection, look.name) if self.keys else None
-        self._header, self._verdict, self._scaled = html(""), html(""), html("")
-        self._words = html("", sizing_mode="stretch_both", min_height=90)
-        self._player = html("")
-        self._readout = html(f'<div class="hs-readout" data-page="{self.id}" data-hint="{HINT}">{HINT}</div>')
         self._legend, self._compared = html(""), html("")
         self._bar = TopBar(data, selection, look, self.search.view, themes=self.keys)
-        self._sequence_view, self._overview_view = self._sequence_card(), self._overview_card()
+        self._overview_view = self._overview_card()
         middle, right = self._map_card(), self._table_card()
         self._notice = html("", css_classes=["hs-notice"])
         self._complaints = complaints
         self._show_notice()
         self.panes = {
-            "overview": self._overview_view, "sequence": self._sequence_view, "map": middle, "table": right,
+            "overview": self._overview_view, "sequence": self.sequence_pane.view, "map": middle, "table": right,
             "search": self.search.view, "sentence": self.sentence.view,
         }  # fmt: skip
         self.layout = pn.Column(
             self._bar.view,
             self._notice,
             pn.Row(
-                self._overview_view, self._sequence_view, middle, right,
+                one_of(self._overview_view, self.sequence_pane.view, flex=_LEFT), middle, right,
                 sizing_mode="stretch_both", margin=0, styles={"gap": f"{UNIT + 4}px"}, min_height=0,
             ),
             self.sentence.view,
@@ -179,28 +175,6 @@ class Page:
             styles={"padding": f"0 {2 * UNIT}px {2 * UNIT}px", "box-sizing": "border-box", "gap": f"{UNIT}px"},
             css_classes=["hs-page"],
         )  # fmt: skip
-
-    def _sequence_card(self) -> Any:
-        buttons = [button("Clear", self.selection.clear)]
-        heading = pn.Row(self._header, *buttons, sizing_mode="stretch_width", margin=0, styles={"gap": "8px"})
-        title = pn.Row(
-            self._scaled, *step_controls(self.data, self.selection), sizing_mode="stretch_width", margin=0,
-            styles={"gap": "8px", "align-items": "center"},
-        )  # fmt: skip
-        return card(
-            heading,
-            self._verdict,
-            html('<div class="hs-title">Words<small>coloured by the output after reading each</small></div>'),
-            self._words,
-            self._player,
-            self._readout,
-            html('<div class="hs-title">Class probability over time</div>'),
-            pn.pane.Bokeh(self.charts.heat, sizing_mode="stretch_width", margin=0),
-            title,
-            pn.pane.Bokeh(self.charts.bars, sizing_mode="stretch_width", margin=0),
-            flex=_LEFT,
-            overflow="hidden auto",
-        )
 
     def _overview_card(self) -> Any:
         # Nothing that stretches may stand beside the overview: it would lie over the lower half of the matrix.
@@ -251,13 +225,7 @@ class Page:
         self.sentence.param.watch(lambda *_: self._locked(self._show_typed), "typed")
 
     def _locked(self, action: Callable[[], None]) -> None:
-        # Panel may hand on a widget's event without the document's lock, without which Bokeh's own models must not be
-        # changed; a callback of the next tick holds it.
-        document = self.charts.heat.document
-        if document is None or document.session_context is None:
-            action()
-        else:
-            document.add_next_tick_callback(action)
+        change(self.charts.heat.document, action)
 
     def _show_sequence(self) -> None:
         s = self.selection
@@ -268,31 +236,24 @@ class Page:
                     s.sequence, s.layer, quantity=s.quantity, direction=s.direction, look=self.look
                 )
         except HiddenStateError as error:  # the store was damaged or taken away while it was served
-            self._say_unreadable(error)
+            self._reading = None
+            self.sequence_pane.fail(error)
+            self._show_paths()
+            self._turn()
             return
         self._reading = reading
         self._rule(step=-1 if s.step is None else s.step, own=False)
         if reading is not None:
-            self._header.object, self._verdict.object = header_html(reading, self.palette)
-            self._words.object = words_html(reading, self.id)
-            self._player.object = player_html(self.id, len(reading))
-            whose = "data set's" if reading.scaled else "sequence's"
-            self._scaled.object = (
-                f'<div class="hs-title">Step distance<small>share of the {whose} largest</small></div>'
-            )
-            self.charts.update(reading)
+            self.sequence_pane.read(reading)
         self._show_paths()
-        self._sequence_view.visible = reading is not None
-        self._overview_view.visible = reading is None
+        self._turn()
         self._show_legend()
 
-    def _say_unreadable(self, error: HiddenStateError) -> None:
-        message = f'<div class="hs-empty"><b>This sequence cannot be read</b>{escape(str(error))}</div>'
-        self._reading = None
-        self._header.object, self._verdict.object, self._words.object = message, "", ""
-        self._player.object = ""
-        self._sequence_view.visible, self._overview_view.visible = True, False
-        self._show_paths()
+    def _turn(self) -> None:
+        """The left column is the sequence's if there is one, else the data set's."""
+        reading = self.selection.sequence is not None
+        put_in_sight(self.sequence_pane.view, reading)
+        put_in_sight(self._overview_view, not reading)
 
     def _show_paths(self) -> None:
         reading = self._reading

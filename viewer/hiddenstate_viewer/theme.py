@@ -81,6 +81,7 @@ html, body {{ margin: 0; height: 100%; background: {PAPER_CSS}; overflow: hidden
 VIEW_CSS = f"""
 :host {{ font-family: {FONT}; font-size: {TEXT}px; line-height: 1.45; color: {INK_CSS}; --u: {UNIT}px; }}
 .bk-clearfix {{ height: 100%; }}
+:host > div {{ visibility: inherit !important; }}
 .hs-brand {{ font-size: {HEAD}px; font-weight: 650; letter-spacing: -.01em; white-space: nowrap; }}
 .hs-brand span {{ font-weight: 400; color: {MUTED_CSS}; margin-left: 10px; font-size: {TEXT}px; }}
 .hs-summary {{ color: {MUTED_CSS}; text-align: right; white-space: nowrap; }}
