@@ -31,7 +31,7 @@ __all__ = ["Plan", "run", "section", "summary"]
 
 #: What is asked of two cores, by number of states: seconds of first paint, and p95 of pan and zoom.
 BARS = {1_000_000: (2.0, 0.2), 10_000_000: (4.0, 0.4)}
-_SELECT, _SESSIONS_MIB = 0.2, 4096
+_SELECT, _LINK, _SESSIONS_MIB = 0.2, 0.05, 4096
 _STARTS = 600  # seconds that a server may take to open its store
 
 
@@ -114,8 +114,10 @@ def section(told: dict[str, Any]) -> str:
             ("first_paint", "first paint after the page has loaded", first),
             ("zoom", "zoom to new picture", moved),
             ("pan", "pan to new picture", moved),
+            ("select_first", "select the page's first sequence", 1000 * _SELECT),
             ("select", "select a sequence", 1000 * _SELECT),
-            ("hover", "hover to tooltip", None),
+            ("link", "hover a word, column or point to marks in all views", 1000 * _LINK),
+            ("hover", "hover a state of the map to its tooltip", None),
         ]
         for name, what, bar in timed:
             if row.get(name):
@@ -166,7 +168,10 @@ def _one_session(engine: Any, address: str, moves: int) -> dict[str, Any]:
         zooms.append(tab.wheel(x + 9 * (turn % 5), y - 7 * (turn % 3), -240 if turn % 8 < 4 else 240))
         pans.append(tab.drag(x, y, 60 - 120 * (turn % 2), 40 - 80 * (turn % 2)))
     received = (tab.received - before) / (2 * len(zooms))
-    selected = [tab.select_next() for _ in range(moves // 4)]
+    first = tab.select_next()
+    selected = [tab.select_next() for _ in range(max(moves // 2, 2))]
+    linked = _linked(tab, moves // 4)
+    every = [seconds for kind in linked.values() for seconds in kind]
     tab.page.keyboard.press("Escape")
     tab.page.wait_for_timeout(300)
     hovers = [tab.hover(x + 23 * (k % 4) - 30, y + 17 * (k % 3) - 20) for k in range(moves // 4)]
@@ -177,10 +182,22 @@ def _one_session(engine: Any, address: str, moves: int) -> dict[str, Any]:
         "first_paint": summary([o["first_paint"] for o in opened]),
         "zoom": summary(zooms),
         "pan": summary(pans),
+        "select_first": summary([first]),
         "select": summary(selected),
+        "link": summary(every) if every else None,
+        "links": {kind: summary(seconds) for kind, seconds in linked.items() if seconds},
         "hover": summary(shown) if shown else None,
         "picture_bytes": int(received),
     }
+
+
+def _linked(tab: Tab, each: int) -> dict[str, list[float]]:
+    """Seconds from a move of the pointer onto a step to its marks in all views: from words, columns and points."""
+    told: dict[str, list[float]] = {}
+    for kind, places in tab.places().items():
+        some = places[:: max(1, len(places) // each)][:each]
+        told[kind] = [seconds for x, y in some if (seconds := tab.link(x, y)) is not None]
+    return told
 
 
 def _many(engine: Any, address: str, sessions: int, pid: int) -> dict[str, Any]:

@@ -45,9 +45,42 @@ _WATCH = """() => {
     return { current, window: [x0, x1, y0, y1] }
   }
   const map = () => window.hiddenstateMaps?.state() ?? plain()
-  const steps = () => {
-    const page = [...(window.hiddenstate?.pages?.values() ?? [])][0]
-    return page?.maps?.[0]?.steps ?? page?.steps
+  const shared = () => [...(window.hiddenstate?.pages?.values() ?? [])][0]
+  const steps = () => shared()?.maps?.[0]?.steps ?? shared()?.steps
+  const view = (name) => {
+    for (const document of window.Bokeh?.documents ?? []) {
+      const plot = document.get_model_by_name(name)
+      if (plot) return window.Bokeh.index.find_one(plot)
+    }
+  }
+  // How often Bokeh has painted map, heatmap and bars.
+  const painted = () => ["hs-map", "hs-heatmap", "hs-distances"].map((name) => view(name)?._render_count ?? 0)
+  const repainted = () => painted().every((count, i) => count > window.watch.paints[i])
+  // Places on the screen that stand for steps of the sequence: its words, columns of the heatmap, points of the map.
+  const places = () => {
+    const found = { word: [], column: [], point: [] }
+    const within = (box, x, y) => x > box.left + 2 && x < box.right - 2 && y > box.top + 2 && y < box.bottom - 2
+    const frame = words()?.getBoundingClientRect()
+    for (const word of words()?.querySelectorAll("[data-step]") ?? []) {
+      const box = word.getClientRects()[0]
+      const [x, y] = [box.left + Math.min(box.width / 2, 12), box.top + box.height / 2]
+      if (within(frame, x, y)) found.word.push([x, y])
+    }
+    const at = (name, x, y) => {
+      const { el, frame, model } = view(name)
+      const [box, part] = [el.getBoundingClientRect(), frame.bbox]
+      const { x_range, y_range } = model
+      const across = (x - x_range.start) / (x_range.end - x_range.start)
+      const up = (y - y_range.start) / (y_range.end - y_range.start)
+      const place = [box.left + part.left + across * part.width, box.top + part.top + (1 - up) * part.height]
+      return within(box, ...place) && across > 0 && across < 1 && up > 0 && up < 1 ? [place] : []
+    }
+    const { x, y } = steps()?.data ?? { x: [], y: [] }
+    for (let i = 0; i < x.length; i++) {
+      found.column.push(...at("hs-heatmap", i + 1, 1))
+      found.point.push(...at("hs-map", x[i], y[i]))
+    }
+    return found
   }
   const deep = (root, selector) => {
     const found = root.querySelector(selector)
@@ -71,7 +104,16 @@ _WATCH = """() => {
       const source = steps()
       const ids = source?.data.id ?? []
       const shown = words()?.querySelectorAll("[data-step]").length ?? 0
-      return { key: `${ids[0]}/${ids.length}`, done: ids.length > 0 && shown === ids.length }
+      return { key: `${ids[0]}/${ids.length}`, done: ids.length > 0 && shown === ids.length && repainted() }
+    },
+    // The step under the pointer is marked in words, charts and map, and each of these has painted itself since.
+    linked() {
+      const page = shared()
+      const told = window.hiddenstate?.marked(page?.id)
+      if (!told || told.step < 0) return { key: -1, done: false }
+      const [x] = told.points[0]
+      const there = Number(told.word) === told.step && told.boxes.every((at) => at === told.step) && x !== null
+      return { key: told.step, done: there && repainted() }
     },
     tip() {
       const shown = window.hiddenstateMaps?.state()?.tip
@@ -80,13 +122,17 @@ _WATCH = """() => {
   }
   window.watch = {
     arm(probe, event) {
-      Object.assign(this, { probe, event, was: probes[probe]()?.key, begun: null, seconds: null })
+      Object.assign(this, { probe, event, was: probes[probe]()?.key, begun: null, seconds: null, paints: painted() })
     },
+    places,
     ready: () => map()?.current === true,
     words: null,
+    paints: [],
   }
   const start = (event) => {
-    if (window.watch.event === event.type && window.watch.seconds === null) window.watch.begun = performance.now()
+    if (window.watch.event !== event.type || window.watch.seconds !== null) return
+    window.watch.begun = performance.now()
+    window.watch.paints = painted()
   }
   for (const name of ["wheel", "pointermove", "keydown"]) document.addEventListener(name, start, true)
   const frame = () => {
@@ -170,7 +216,7 @@ class Tab:
             mouse.up()
 
     def select_next(self) -> float:
-        """Select the next sequence of the table; seconds until its words and its trajectory are there."""
+        """Select the next sequence of the table; seconds until its words are there, and map and charts are painted."""
         return self._timed("sequence", "keydown", lambda: self.page.keyboard.press("ArrowDown"))
 
     def hover(self, x: float, y: float) -> float | None:
@@ -179,6 +225,16 @@ class Tab:
         self.page.wait_for_timeout(300)
         with contextlib.suppress(TimeoutError):
             return self._timed("tip", "pointermove", lambda: self.page.mouse.move(x, y), patience=2_000)
+        return None
+
+    def places(self) -> dict[str, list[list[float]]]:
+        """Where on the screen steps of the sequence are: words, columns of the heatmap, points of the trajectory."""
+        return dict(self.page.evaluate("() => window.watch.places()"))
+
+    def link(self, x: float, y: float) -> float | None:
+        """Hover a step; seconds until all views mark it and have painted, None where it is the one marked already."""
+        with contextlib.suppress(TimeoutError):
+            return self._timed("linked", "pointermove", lambda: self.page.mouse.move(x, y), patience=2_000)
         return None
 
     def close(self) -> None:

@@ -81,8 +81,9 @@ def test_a_small_store_in_a_real_browser(folder: Path, tmp_path: Path, capsys: p
         assert pool.submit(main, [*arguments, "--json", str(out)]).result() == 0
     row = json.loads(out.read_text("utf-8"))["rows"][0]
     assert row["states"] == 20_000
-    for name in ("first_paint", "zoom", "pan", "select"):
+    for name in ("first_paint", "zoom", "pan", "select_first", "select", "link"):
         assert 0 < row[name]["least"] <= row[name]["p50"] <= row[name]["most"]
+    assert set(row["links"]) == {"word", "column", "point"}
     assert row["picture_bytes"] > 10_000
     assert row["memory_sessions"]["rss"] > row["memory_sessions"]["own"] > 50
     assert [one["opens"] for one in row["memory_opens"]] == [1, 1]
