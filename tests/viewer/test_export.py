@@ -307,7 +307,7 @@ def test_everything_on_the_menu_can_be_made(data: Make, tmp_path: Path) -> None:
     made = data("deep")
     selection = Selection(made, sequence=5)
     for what, (_, kinds) in EXPORTS.items():
-        for kind in kinds:
+        for kind in kinds if what != "text" else ():  # that needs a model: see the tests of the sentence
             make_export(made, selection, DARK, what, tmp_path / f"{what}.{kind}")
             assert (tmp_path / f"{what}.{kind}").stat().st_size > 100
     for what in ("words", "report"):

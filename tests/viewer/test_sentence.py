@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import json
+import re
 import threading
 import time
 import weakref
@@ -11,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hiddenstate_viewer.data import ViewData
+from hiddenstate_viewer.export import make_export
 from hiddenstate_viewer.reader import ModelDesk, Typed, Wish
 from hiddenstate_viewer.sentence import SentencePane
 from hiddenstate_viewer.state import Selection
 from hiddenstate_viewer.theme import DARK, LIGHT
 
-from hiddenstate_core.errors import ModelError
+from hiddenstate_core.errors import InputError, ModelError
 from hiddenstate_core.traces import Trace
 from tests.fakes import make_corpus, make_model, make_trace
 from tests.viewer.apps import served, until
@@ -153,6 +157,32 @@ def test_the_selection_holds_the_text(pane: SentencePane) -> None:
     assert reopened.typed is not None
     assert reopened.typed.divergence is None
     assert not reopened.other.view.visible
+
+
+def test_a_text_can_be_taken_away(pane: SentencePane, tmp_path: Path) -> None:
+    typed = read(pane, "it was =SUM(A1) <b>bold</b>")
+    data, selection = pane.data, pane.selection
+    make_export(data, selection, LIGHT, "text", tmp_path / "text.csv", typed=typed)
+    frame = pd.read_csv(tmp_path / "text.csv", float_precision="round_trip")
+    assert frame["position"].tolist() == list(range(1, len(typed) + 1))
+    assert [word.removeprefix("'") for word in frame["word"]] == list(typed.reading.words)
+    assert not any(word.startswith("=") for word in frame["word"])
+    assert frame["known"].tolist() == typed.reading.known.tolist()
+    names = [f"probability of {name}" for name in data.trace.classes]
+    np.testing.assert_allclose(frame[names].to_numpy(), typed.reading.evolution.probabilities, rtol=1e-6)
+    np.testing.assert_allclose(frame[["x", "y"]].to_numpy(), typed.places["tsne"], rtol=1e-6)
+    with pytest.raises(InputError, match="type one at the foot"):
+        make_export(data, selection, LIGHT, "text", tmp_path / "none.csv")
+    make_export(data, selection, LIGHT, "page", tmp_path / "page.html", typed=typed)
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "Your text" in page
+    assert "&lt;b&gt;bold&lt;/b&gt;" in page
+    values = json.loads(re.search(r'id="values">(.*?)</script>', page, re.DOTALL).group(1))  # type: ignore[union-attr]
+    assert [path["x"] for path in values["beside"] if path.get("dash")] == [typed.places["tsne"][:, 0].tolist()]
+    make_export(data, selection, LIGHT, "map", tmp_path / "with.svg", typed=typed)
+    make_export(data, selection, LIGHT, "map", tmp_path / "without.svg")
+    said = ["your text" in (tmp_path / f"{name}.svg").read_text("utf-8") for name in ("with", "without")]
+    assert said == [True, False]
 
 
 def test_another_sequence_beside_it_reads_it_anew(pane: SentencePane) -> None:

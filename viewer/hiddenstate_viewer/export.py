@@ -7,6 +7,7 @@ import functools
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
@@ -24,11 +25,13 @@ from hiddenstate_viewer.frames import (
     sequence_blocks,
     state_blocks,
     table_kind,
+    text_blocks,
     write_table,
 )
 from hiddenstate_viewer.theme import CARD, FONT, SMALL, VIEW_CSS, Look
 
 if TYPE_CHECKING:
+    from hiddenstate_viewer.reader import Typed
     from hiddenstate_viewer.state import Selection
 
 __all__ = ["EXPORTS", "ExportMenu", "file_name", "make_export", "write_states"]
@@ -48,6 +51,7 @@ EXPORTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "report": ("This sequence", ("html",)),
     "sequences": ("Sequences in the table", _TABLES),
     "states": ("Selected states", _TABLES),
+    "text": ("Your text, word by word", _TABLES),
 }
 _OF_SEQUENCE = ("words", "probabilities", "distances", "report")
 #: Bytes of one message to the browser.
@@ -114,7 +118,15 @@ def file_name(data: ViewData, selection: Selection, what: str, kind: str) -> str
     return f"{stem or 'hiddenstate'}.{kind}"
 
 
-def make_export(data: ViewData, selection: Selection, look: Look, what: str, path: str | os.PathLike[str]) -> None:
+def make_export(
+    data: ViewData,
+    selection: Selection,
+    look: Look,
+    what: str,
+    path: str | os.PathLike[str],
+    *,
+    typed: Typed | None = None,
+) -> None:
     """Write something of what a session sees; the file's ending says as what.
 
     Parameters
@@ -129,6 +141,8 @@ def make_export(data: ViewData, selection: Selection, look: Look, what: str, pat
         One of `EXPORTS`.
     path : path-like
         Where to write.
+    typed : Typed, optional
+        A text of one's own, in the map and the page as well.
 
     Raises
     ------
@@ -147,7 +161,11 @@ def make_export(data: ViewData, selection: Selection, look: Look, what: str, pat
         raise InputError(f"{label} is saved as {' or '.join('.' + k for k in kinds)}, not {Path(path).name!r}.")
     if what in _OF_SEQUENCE and selection.sequence is None:
         raise InputError("No sequence is selected; select one first, in the table or in the map.")
-    if what == "sequences":
+    if what == "text" and typed is None:
+        raise InputError("No text has been read; type one at the foot of the page first.")
+    if typed is not None and what == "text":
+        write_table(path, lambda safe: text_blocks(data, typed, selection.projection, safe=safe))
+    elif what == "sequences":
         numbers = chosen_sequences(selection)
         write_table(path, lambda safe: sequence_blocks(data, numbers, safe=safe))
     elif what == "states":
@@ -155,12 +173,14 @@ def make_export(data: ViewData, selection: Selection, look: Look, what: str, pat
     elif what in ("page", "report"):
         from hiddenstate_viewer.report import page_html, report_html
 
-        text = page_html(data, selection, look) if what == "page" else report_html(Scene.of(data, selection, look))
-        write_text(path, text)
+        if what == "page":
+            write_text(path, page_html(data, selection, look, typed))
+        else:
+            write_text(path, report_html(Scene.of(data, selection, look)))
     else:
         from hiddenstate_viewer.picture import picture_bytes
 
-        content = picture_bytes(Scene.of(data, selection, look), what, kind)
+        content = picture_bytes(Scene.of(data, selection, look, typed), what, kind)
         with atomic_path(path) as temporary:
             temporary.write_bytes(content)
 
@@ -189,10 +209,13 @@ class ExportMenu:
         The button, with the form under it.
     what, kind : panel.widgets.Select
         What, and as what.
+    typed : callable
+        Gives the text of one's own that the page shows, or None.
     """
 
     def __init__(self, data: ViewData, selection: Selection, look: Look) -> None:
         self.data, self.selection, self.look = data, selection, look
+        self.typed: Callable[[], Typed | None] = lambda: None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._busy, self._serial = False, 0
         self.source = ColumnDataSource(dict(_NOTHING))
@@ -267,12 +290,12 @@ class ExportMenu:
         document = self.source.document
         folder = tempfile.TemporaryDirectory(prefix="hiddenstate-export-")
         frozen = self.selection.copy() if hasattr(self.selection, "copy") else self.selection
-        done = functools.partial(self._made, folder, name, kind)
+        done, typed = functools.partial(self._made, folder, name, kind), self.typed()
 
         def work() -> None:
             problem = ""
             try:
-                make_export(self.data, frozen, self.look, what, Path(folder.name) / name)
+                make_export(self.data, frozen, self.look, what, Path(folder.name) / name, typed=typed)
             except HiddenStateError as error:
                 problem = str(error)
             except Exception as error:  # a full disk, a store that was taken away: the page lives on

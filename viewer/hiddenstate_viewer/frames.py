@@ -17,6 +17,7 @@ from hiddenstate_core.errors import InputError, MissingExtraError
 from hiddenstate_viewer.data import ViewData
 
 if TYPE_CHECKING:
+    from hiddenstate_viewer.reader import Typed
     from hiddenstate_viewer.state import Selection
 
 __all__ = [
@@ -141,6 +142,45 @@ def state_blocks(
         if points is not None:
             columns |= {"x": points[rows, 0], "y": points[rows, 1]}
         yield pd.DataFrame(columns)
+
+
+def text_blocks(data: ViewData, typed: Typed, projection: str | None = None, *, safe: bool = False) -> Blocks:
+    """A text of one's own as the model read it, as one frame.
+
+    Parameters
+    ----------
+    data : ViewData
+        The trace of the model.
+    typed : Typed
+        What the model made of the text.
+    projection : str, optional
+        The map whose coordinates are given, if the text was placed in it.
+    safe : bool
+        Whether text that a spreadsheet would take for a formula gets an apostrophe before it.
+
+    Yields
+    ------
+    pandas.DataFrame
+        A row for each word: ``position, word, known, predicted, confidence``, ``probability of`` each class,
+        ``step_distance`` (a share of the data set's largest), ``x, y``, the last two where there is a map; positions
+        count from 1.
+    """
+    text, evolution = _guard if safe else _plain, typed.reading.evolution
+    names = [text(name) for name in data.trace.classes]
+    columns: dict[str, Any] = {
+        "position": np.arange(1, len(typed) + 1),
+        "word": _texts(np.array([text(word) for word in evolution.words], object)),
+        "known": typed.reading.known,
+        "predicted": _texts(np.array([names[c] for c in evolution.predicted.tolist()], object)),
+        "confidence": evolution.confidence,
+    }
+    columns |= {f"probability of {name}": evolution.probabilities[:, c] for c, name in enumerate(names)}
+    if len(typed.jumps) == len(typed):
+        columns["step_distance"] = typed.jumps
+    if projection in typed.places:
+        places = typed.places[projection]
+        columns |= {"x": places[:, 0], "y": places[:, 1]}
+    yield pd.DataFrame(columns)
 
 
 def frame_of(blocks: Blocks) -> pd.DataFrame:

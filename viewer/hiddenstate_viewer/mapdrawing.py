@@ -36,12 +36,14 @@ def draw_map(paper: Paper, area: Area, scene: Scene) -> None:
     window = _filling(scene.window or extent_of(points), area.width / area.height)
     axes.set(xlim=window[:2], ylim=window[2:])
     lasso = scene.steps is not None
-    some = bool(scene.readings) or lasso or bool(scene.flows)
+    some = bool(scene.readings) or lasso or bool(scene.flows) or scene.own is not None
     _states(axes, area, scene, points, window, 0.42 if some else 1.0)
     if scene.steps is not None:
         _chosen(axes, scene, points, np.flatnonzero(scene.steps), window)
     for reading in scene.readings:
         _trajectory(axes, scene, reading)
+    if scene.own is not None:
+        _own(axes, scene, *scene.own)
     for label in scene.flows:
         _flow(axes, paper, scene, label)
     axes.set(xlim=window[:2], ylim=window[2:])
@@ -99,6 +101,13 @@ def _trajectory(axes: Any, scene: Scene, reading: Reading) -> None:
     ends = {"facecolors": "none", "linewidths": 1.8, "s": 60 if beside else 110, "zorder": 4}
     axes.scatter(*way[0], edgecolors=look.start, **ends)
     axes.scatter(*way[-1], edgecolors=look.end, **ends)
+
+
+def _own(axes: Any, scene: Scene, reading: Reading, way: NDArray[np.float32]) -> None:
+    """A text of one's own: dashed, with diamonds."""
+    axes.plot(*way.T, color=scene.look.muted, lw=1.2, ls=(0, (4, 2)), zorder=5)
+    axes.scatter(*way.T, s=24, marker="D", c=hex_of(scene.words(reading)), edgecolors=scene.look.end, linewidths=0.7,
+                 zorder=6)  # fmt: skip
 
 
 def _flow(axes: Any, paper: Paper, scene: Scene, label: int) -> None:
@@ -160,9 +169,11 @@ def draw_legend(paper: Paper, area: Area, scene: Scene) -> None:
             marks.append(("text", f"and {len(names) - len(shown)} more", None))
     if scene.readings and scene.projection is not None:
         marks += [("ring", "start", look.start), ("ring", "end", look.end)]
+    if scene.own is not None:
+        marks.append(("diamond", "your text", look.muted))
     x, y = area.x, area.y + area.height - 0.13
     for kind, text, colour in marks:
-        before = {"text": 0.0, "chip": 0.14, "ring": 0.17, "scale": 1.16}[kind]
+        before = {"text": 0.0, "chip": 0.14, "ring": 0.17, "diamond": 0.17, "scale": 1.16}[kind]
         wide = before + paper.measure(text, 8.5)
         if x > area.x and x + wide > area.x + area.width:
             x, y = area.x, y - 0.19
@@ -180,6 +191,7 @@ def _mark(paper: Paper, kind: str, x: float, y: float, colour: Any) -> None:
         scale = paper.axes(Area(x, y - 0.005, 1.08, 0.09), bare=True)
         colours = LinearSegmentedColormap.from_list("", colour / 255)
         scale.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap=colours, interpolation="none")
-    elif kind == "ring":
+    elif kind in ("ring", "diamond"):
         ring = paper.axes(Area(x - 0.02, y - 0.04, 0.16, 0.16), bare=True)
-        ring.scatter(0, 0, s=34, facecolors="none", edgecolors=colour, linewidths=1.5)
+        shape: dict[str, Any] = {"s": 34, "facecolors": "none"} if kind == "ring" else {"s": 24, "marker": "D"}
+        ring.scatter(0, 0, color=None if kind == "ring" else colour, edgecolors=colour, linewidths=1.5, **shape)

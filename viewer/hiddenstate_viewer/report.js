@@ -113,6 +113,7 @@
       if (!at.length) return
       context.lineCap = "round"
       context.lineWidth = width
+      context.setLineDash(path.dash ? [5, 4] : [])
       for (let i = 1; i < at.length; i++) {
         context.strokeStyle = path.segments[i - 1]
         context.beginPath()
@@ -120,6 +121,7 @@
         context.lineTo(...at[i])
         context.stroke()
       }
+      context.setLineDash([])
       for (let i = 0; i < at.length; i++) {
         context.fillStyle = path.colours[i]
         context.beginPath()

@@ -26,6 +26,7 @@ from hiddenstate_viewer.theme import FONT, SMALL, VIEW_CSS, Look
 from hiddenstate_viewer.words import header_html, legend_html, words_html
 
 if TYPE_CHECKING:
+    from hiddenstate_viewer.reader import Typed
     from hiddenstate_viewer.state import Selection
 
 __all__ = ["choose", "page_html", "png_bytes", "report_html", "write_report"]
@@ -78,7 +79,7 @@ def report_html(scene: Scene) -> str:
     return _document(scene, f"<section>{_overview(scene)}</section>")
 
 
-def page_html(data: ViewData, selection: Selection, look: Look) -> str:
+def page_html(data: ViewData, selection: Selection, look: Look, typed: Typed | None = None) -> str:
     """What a session's page shows, as a document: the sequence, the map, the first rows of the table.
 
     Parameters
@@ -89,13 +90,15 @@ def page_html(data: ViewData, selection: Selection, look: Look) -> str:
         What is selected.
     look : Look
         Light or dark.
+    typed : Typed, optional
+        The text of one's own that it shows.
 
     Returns
     -------
     str
         At most about 5 MB: large maps are a picture, the table has its first 200 rows.
     """
-    scene = Scene.of(data, selection, look)
+    scene = Scene.of(data, selection, look, typed)
     rows = selection.rows
     numbers = np.arange(len(data.trace)) if rows is None else rows
     return _document(scene, f'<section class="hs-list">{_table(scene, numbers)}</section>')
@@ -117,7 +120,7 @@ def _document(scene: Scene, right: str) -> str:
         f'<div class="hs-summary"><b>{len(trace):,}</b> sequences &nbsp; <b>{trace.steps:,}</b> states &nbsp; '
         f"<b>{len(trace.classes)}</b> classes</div>"
     )
-    left = _sequence(scene) if scene.reading is not None else _overview(scene)
+    left = _own(scene) + (_sequence(scene) if scene.reading is not None else _overview(scene))
     asset = resources.files("hiddenstate_viewer")
     css = (
         f":root {{ {scene.look.css} }}\n"
@@ -140,6 +143,18 @@ def _document(scene: Scene, right: str) -> str:
 
 
 # -- markup ----------------------------------------------------------------------------------------------------------
+
+
+def _own(scene: Scene) -> str:
+    """The words of a text of one's own and what came of it."""
+    if scene.typed is None:
+        return ""
+    reading = scene.typed.shown(scene.palette)
+    words = words_html(reading, f"{_PAGE}-own").replace('class="hs-words"', 'class="hs-own"', 1)
+    outcome = scene.typed.reading.prediction
+    best = int(np.argmax(outcome))
+    told = f"{escape(scene.data.trace.classes[best])}, {100 * float(outcome[best]):.1f} %"
+    return f'<div class="hs-title">Your text<small>classified as {told}</small></div>{words}'
 
 
 def _sequence(scene: Scene) -> str:
@@ -249,6 +264,9 @@ def _values(scene: Scene) -> dict[str, Any]:
     look = scene.look
     neutral = {"ink": look.ink, "muted": look.muted, "card": look.card, "start": look.start, "end": look.end}
     paths = [_path(scene, reading) for reading in scene.others]
+    if scene.own is not None:
+        reading, way = scene.own
+        paths.append(_path(scene, reading, way) | {"dash": True})
     found: dict[str, Any] = {"look": neutral, "read": None, "beside": paths, "map": None, "font": FONT}
     if scene.reading is not None:
         evolution, classes = scene.reading.evolution, scene.data.trace.classes
@@ -264,8 +282,8 @@ def _values(scene: Scene) -> dict[str, Any]:
     return found
 
 
-def _path(scene: Scene, reading: Reading) -> dict[str, Any]:
-    way = scene.way(reading).astype(np.float64)
+def _path(scene: Scene, reading: Reading, places: NDArray[np.float32] | None = None) -> dict[str, Any]:
+    way = (scene.way(reading) if places is None else places).astype(np.float64)
     return {
         "x": way[:, 0].tolist(),
         "y": way[:, 1].tolist(),

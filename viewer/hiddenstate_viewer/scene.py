@@ -19,6 +19,7 @@ from hiddenstate_viewer.theme import DARK, LIGHT, Look
 from hiddenstate_viewer.words import Scale
 
 if TYPE_CHECKING:
+    from hiddenstate_viewer.reader import Typed
     from hiddenstate_viewer.state import Selection
 
 __all__ = ["Scene", "choose", "clean", "extent_of"]
@@ -101,6 +102,8 @@ class Scene:
         Classes whose mean path is drawn.
     source : Source, optional
         Layer, direction and quantity of what colours the states; the last layer's hidden states by default.
+    typed : Typed, optional
+        A text of one's own, drawn beside them.
     """
 
     data: ViewData
@@ -116,6 +119,7 @@ class Scene:
     threshold: float = 0.3
     flows: tuple[int, ...] = ()
     source: Source | None = None
+    typed: Typed | None = None
 
     @classmethod
     def chosen(
@@ -142,8 +146,8 @@ class Scene:
         return scene
 
     @classmethod
-    def of(cls, data: ViewData, selection: Selection, look: Look) -> Scene:
-        """What a session's page shows now."""
+    def of(cls, data: ViewData, selection: Selection, look: Look, typed: Typed | None = None) -> Scene:
+        """What a session's page shows now, with the text typed there, if any."""
         options: Any = getattr(selection, "options", None)
         how: dict[str, Any] = {"quantity": selection.quantity, "direction": selection.direction, "look": look}
         reading = None if selection.sequence is None else data.reading(selection.sequence, selection.layer, **how)
@@ -152,7 +156,7 @@ class Scene:
         return cls(
             data, look, data.colours(look), reading, others, selection.projection, selection.colour_by,
             selection.window, selection.steps_mask, bool(getattr(options, "black_trajectory", False)), threshold,
-            tuple(selection.flows), Source.of(selection),
+            tuple(selection.flows), Source.of(selection), typed,
         )  # fmt: skip
 
     def check(self) -> None:
@@ -185,6 +189,13 @@ class Scene:
         if self.projection is None:
             return np.zeros((0, 2), np.float32)
         return self.data.coordinates(self.projection)[reading.start : reading.start + len(reading)]
+
+    @property
+    def own(self) -> tuple[Reading, NDArray[np.float32]] | None:
+        """The text of one's own and the places of its states, (T, 2) float32; None where it is not in this map."""
+        if self.typed is None or self.projection not in self.typed.places or not len(self.typed):
+            return None
+        return self.typed.shown(self.palette), self.typed.places[self.projection]
 
     @property
     def readings(self) -> tuple[Reading, ...]:
