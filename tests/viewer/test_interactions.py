@@ -302,9 +302,33 @@ def test_the_mean_path_of_a_class_is_drawn(go: Site) -> None:
     assert np.allclose(np.array(ys[:count]), np.column_stack([flow.places[there[:-1], 1], flow.places[there[1:], 1]]))
     visit.page.get_by_role("checkbox", name="class 1").uncheck()
     visit.until(lambda: set(visit.page.evaluate(script)[0]) == {"class 3"}, "one path")
+    visit.page.keyboard.press("Escape")  # what lies over the page goes first
+    visit.page.get_by_role("checkbox", name="class 3").wait_for(state="hidden")
+    assert visit.selection.flows == (3,)
     visit.page.keyboard.press("Escape")
     visit.until(lambda: visit.page.evaluate(script)[0] == [], "no path")
-    visit.page.get_by_role("checkbox", name="class 3").wait_for(state="hidden")
+
+
+def test_panels_over_the_page_close_before_the_selection_is_cleared(go: Site) -> None:
+    visit = go("five")
+    visit.select(4)
+    page, bar = visit.page, visit.session._bar
+    page.get_by_role("button", name="Filter").click()
+    field = page.get_by_label("id contains", exact=True)
+    field.wait_for()
+    page.get_by_role("button", name="Options").click()
+    page.locator(".noUi-handle").first.wait_for()
+    page.get_by_role("button", name="Export").click()
+    page.get_by_role("button", name="Save").wait_for()
+    page.locator(".noUi-handle").first.wait_for(state="hidden")  # it lay where the other one lies
+    field.focus()
+    page.keyboard.press("Escape")
+    for panel in (field, page.get_by_role("button", name="Save")):
+        panel.wait_for(state="hidden")
+    assert not bar.options.visible
+    assert visit.selection.sequence == 4
+    page.keyboard.press("Escape")
+    visit.words(None)
 
 
 def test_two_maps_have_one_selection(go: Site) -> None:

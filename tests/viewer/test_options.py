@@ -37,9 +37,9 @@ def options(visit: Visit) -> None:
     visit.page.locator(".noUi-handle").first.wait_for()
 
 
-def ticks(visit: Visit, name: str, number: int = 0) -> Any:
-    """One of the checkboxes of a name, from the top."""
-    return visit.page.get_by_role("checkbox", name=name, exact=True).nth(number)
+def ticks(visit: Visit, name: str) -> Any:
+    """The checkbox of a name."""
+    return visit.page.get_by_role("checkbox", name=name, exact=True)
 
 
 # -- labels ---------------------------------------------------------------------------------------------------------
@@ -89,13 +89,16 @@ def shows(visit: Visit, rules: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize("where", ["after", "before"])
-@pytest.mark.parametrize(("kind", "row"), [("distance", 0), ("change", 1), ("flip", 2)])
-def test_labels_follow_their_rule_at_its_threshold(go: Site, kind: str, row: int, where: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("distance", "step distance"), ("change", "change of confidence"), ("flip", "change of class")],
+)
+def test_labels_follow_their_rule_at_its_threshold(go: Site, kind: str, name: str, where: str) -> None:
     visit = go("binary")
     visit.select(READ)
     visit.until(lambda: visit.marked()["labels"][0] == [], "no labels")
     options(visit)
-    ticks(visit, where, row).check()
+    ticks(visit, f"label words {where}, {name}").check()
     visit.until(lambda: getattr(visit.selection.options, f"label_{where}_{kind}"), "the option")
     default = {"distance": 0.4, "change": 0.3, "flip": 1.0}[kind]
     shows(visit, {f"{where} {kind}": default})
@@ -103,7 +106,7 @@ def test_labels_follow_their_rule_at_its_threshold(go: Site, kind: str, row: int
         least = int(100 * np.quantile(weights(visit, kind)[1:], 0.8))
         visit.do(lambda: setattr(visit.selection.options, f"{kind}_threshold", least))
         shows(visit, {f"{where} {kind}": least / 100})
-    ticks(visit, where, row).uncheck()
+    ticks(visit, f"label words {where}, {name}").uncheck()
     shows(visit, {})
 
 
@@ -317,7 +320,7 @@ def test_the_address_opens_the_same_page_again(go: Site) -> None:
     visit.page.get_by_label("colour").select_option("confidence")
     visit.page.get_by_label("layer").select_option(index=0)
     options(visit)
-    ticks(visit, "after", 2).check()
+    ticks(visit, "label words after, change of class").check()
     visit.page.get_by_role("checkbox", name="negative").check()
     visit.until(lambda: visit.selection.flows == (0,), "the flow")
     if len(visit.trace.sequence(first)) > 2:
@@ -373,9 +376,14 @@ def test_what_an_address_asks_in_vain_is_said_and_left_out(go: Site) -> None:
     visit = go("deep", "sequence=99999&colour=%3Cscript%3Ealert(1)%3C/script%3E&projection=umap&layer=0")
     notice = visit.page.locator(".hs-notice")
     notice.wait_for()
-    text = notice.evaluate("(element) => element.shadowRoot.textContent")
+    text = notice.get_by_role("status").inner_text()
     for told in ("sequence", "colour", "projection"):
         assert told in text
     assert visit.selection.sequence is None
     assert visit.selection.layer == 0
+    visit.page.get_by_role("button", name="Hide").click()
+    notice.wait_for(state="hidden")
+    visit.do(lambda: visit.selection.param.update(text="it"))  # what has been read stays away
+    visit.sync()
+    assert not notice.is_visible()
     assert visit.page.evaluate("() => document.querySelectorAll('script').length") < 50

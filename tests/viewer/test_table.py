@@ -272,6 +272,8 @@ def test_rows_are_text_and_take_clicks_with_keys_held(site: Site) -> None:
     shown = visit.page.locator(f"{ROWS} .tabulator-cell[tabulator-field=text]").all_inner_texts()
     assert [" ".join(text.split()) for text in shown] == [" ".join(text.split()) for text in texts[: len(shown)]]
     assert visit.rows() == list(trace.ids[: len(shown)])
+    for name in ("id", "true class", "predicted class", "first words"):
+        visit.page.get_by_role("searchbox", name=f"Rows whose {name} contain").wait_for()
     site.check()
 
 

@@ -12,7 +12,10 @@ export function render({model, el}) {
     return made
   }
   const group = make("div", {role: "group", "aria-label": "Filters in use", class: "chips"}, el)
-  const summary = make("span", {role: "status", class: "summary"}, el)
+  const foot = make("div", {class: "foot"}, el)
+  const summary = make("span", {role: "status", class: "summary"}, foot)
+  const all = make("button", {type: "button", class: "all"}, foot, "Clear all")
+  all.addEventListener("click", () => model.send_msg({type: "clear"}))
   const draw = () => {
     group.replaceChildren()
     model.items.forEach((item, i) => {
@@ -26,13 +29,10 @@ export function render({model, el}) {
         model.send_msg({type: "remove", name: item.name})
       })
     })
-    if (model.items.length > 0) {
-      const all = make("button", {type: "button", class: "all"}, group, "Clear all")
-      all.addEventListener("click", () => model.send_msg({type: "clear"}))
-    }
+    all.hidden = !model.items.length
     if (again >= 0) {
       // The keyboard stays where it was.
-      const buttons = group.querySelectorAll("button")
+      const buttons = el.querySelectorAll("button:not([hidden])")
       buttons[Math.min(again, buttons.length - 1)]?.focus()
       again = -1
     }

@@ -31,6 +31,7 @@ input[type=checkbox] {{ accent-color: {INK}; margin: 0; }}
 .bk-btn.bk-btn-default, .bk-btn.bk-btn-light {{ font-size: 12px; padding: 3px 10px; border-radius: 6px;
   border: 1px solid {LINE} !important; background: {GROUND} !important; color: {INK}; white-space: nowrap; }}
 .bk-btn.bk-btn-default:hover, .bk-btn.bk-btn-default.bk-active {{ background: {HOVER} !important; }}
+.bk-btn:focus:not(:focus-visible) {{ outline: none; }}
 .bk-btn:focus-visible, .bk-input:focus-visible, input:focus-visible {{ outline: 2px solid {INK}; outline-offset: 1px; }}
 .noUi-target {{ background: {LINE}; border: none; box-shadow: none; height: 4px; }}
 .noUi-connect {{ background: {MUTED}; }}
@@ -119,21 +120,24 @@ def button(label: str, action: Callable[[], Any] | None, **options: Any) -> Any:
     return made
 
 
-def check(label: str, parameter: Any) -> Any:
-    """A labelled checkbox of a parameter's value."""
+def check(label: str, parameter: Any, *, spoken: str = "") -> Any:
+    """A labelled checkbox of a parameter's value; `spoken` is a longer label for those who hear the page."""
     owner, name = parameter.owner, parameter.name
+    short = f"""
+label span {{ font-size: 0; }}
+label span::after {{ content: "{label}"; content: "{label}" / ""; font-size: 12px; }}"""
 
     def ticked() -> list[bool]:
         return [True] if getattr(owner, name) else []
 
     # Of Panel's checkboxes those of a group are the ones with a label that can be clicked, and read aloud.
     box = pn.widgets.CheckBoxGroup(
-        options={label: True},
+        options={spoken or label: True},
         value=ticked(),
         inline=True,
         margin=0,
         align="center",
-        stylesheets=[CONTROL_CSS, TICK_CSS],
+        stylesheets=[CONTROL_CSS, TICK_CSS, *([short] if spoken else [])],
     )
     box.param.watch(lambda event: owner.param.update({name: bool(event.new)}), "value")
     owner.param.watch(lambda _event: box.param.update(value=ticked()), name)

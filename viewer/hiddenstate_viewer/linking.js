@@ -233,7 +233,24 @@
     }
   })
 
-  // Panel's sliders do not tell those who cannot see them what their handles are for.
+  // Panel's sliders do not tell those who cannot see them what their handles are for, nor Bokeh's charts what they are.
+  const CHARTS = {
+    "hs-map": "Map of hidden states", "hs-map-beside": "Second map of hidden states",
+    "hs-heatmap": "Class probability over time", "hs-distances": "Step distances",
+    "hs-class-bars": "True classes", "hs-confusion": "Confusion matrix",
+    "hs-typed-heatmap": "Class probability over time, your text", "hs-typed-distances": "Step distances, your text",
+    "hs-original-heatmap": "Class probability over time, original", "hs-original-distances": "Step distances, original",
+    "hs-apart": "Distance of the predictions of the two texts",
+  }
+  const namedChart = (ground) => {
+    for (const [name, label] of Object.entries(CHARTS))
+      for (const page of Bokeh.documents) {
+        const model = page.get_model_by_name(name)
+        if (!model || Bokeh.index.find_one(model)?.canvas_view?.events_el !== ground) continue
+        ground.setAttribute("role", "img")
+        ground.setAttribute("aria-label", label)
+      }
+  }
   const named = (handle) => {
     const title = handle.getRootNode().querySelector(".bk-slider-title")?.firstChild?.textContent
     if (title) handle.setAttribute("aria-label", title.replace(/:\s*$/, ""))
@@ -241,20 +258,29 @@
   const nameAll = (root) => {
     for (const one of root.querySelectorAll("*")) {
       if (one.classList.contains("noUi-handle")) named(one)
+      else if (one.classList.contains("bk-events") && !one.ariaLabel) namedChart(one)
+      else if (one.classList.contains("tabulator-tableholder")) one.setAttribute("aria-label", "Rows of sequences")
       if (one.shadowRoot) nameAll(one.shadowRoot)
     }
   }
-  document.addEventListener("focusin", (event) => {
-    const target = event.composedPath()[0]
-    if (target.classList?.contains("noUi-handle")) named(target)
-  })
+  // Once what is new has been drawn, and before the keyboard reaches it: moves within a shadow tree are not heard here.
+  let naming = 0
+  const nameSoon = () => {
+    naming ||= setTimeout(() => {
+      naming = 0
+      nameAll(document)
+    }, 300)
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Tab" && !event.repeat) nameAll(document)
+  }, true)
 
   window.hiddenstate = {
     pages,
     register(id, models) {
+      nameSoon()
       if (pages.has(id)) return
       pages.set(id, { id, step: -1, held: -1, elements: {}, ...models })
-      nameAll(document)
       this.refresh(id)
     },
     // Another sequence, or none.

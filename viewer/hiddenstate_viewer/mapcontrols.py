@@ -44,15 +44,16 @@ class MapControls(param.Parameterized):
         self._number = pn.widgets.IntInput(
             label="no.", start=0, width=80, margin=0, sizing_mode=None, align="center", stylesheets=[CONTROL_CSS]
         )
-        parts = [html(title, sizing_mode=None, align="center"), pn.Spacer(sizing_mode="stretch_width", margin=0)]
+        parts = [html(title, sizing_mode=None, align="center", styles={"margin-right": "auto"})]
         if len(names) > 1:
             parts.append(select("map", names, selection.param.projection, width=118))
             parts.append(self._beside(names))
         if names:
             parts += [self._kind, self._number]
         self.view = pn.Row(
-            *parts, sizing_mode="stretch_width", margin=0, styles={"gap": f"{UNIT + 2}px", "flex-wrap": "wrap"}
-        )
+            *parts, sizing_mode="stretch_width", margin=0,
+            styles={"gap": f"{UNIT + 2}px", "flex-wrap": "wrap", "justify-content": "end"},
+        )  # fmt: skip
         self._busy = False
         self._offer()
         self._kind.param.watch(self._chosen, "value")

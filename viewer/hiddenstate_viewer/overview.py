@@ -26,6 +26,10 @@ __all__ = ["ConfusionPlot", "Overview", "class_bars", "figures_html"]
 #: Classes with a bar of their own, and classes with numbers in the matrix.
 MOST_BARS, MOST_NUMBERS, MOST_NAMES = 12, 8, 24
 _LEFT = 78
+#: Pixels of a matrix: at least in all; of a row with a name beside it, and of the names above.
+_LEAST, _ROW, _TOP = 120, 13, 72
+#: Pixels of all else in the view but the bars.
+_REST = 230
 
 
 def figures_html(data: ViewData) -> str:
@@ -131,6 +135,8 @@ class Overview:
         Key figures, bars and matrix, each a child of its own.
     bars, confusion : bokeh.plotting.figure, ConfusionPlot
         None where the trace has no predictions.
+    room : int
+        Pixels below which it would not be legible.
     """
 
     def __init__(self, data: ViewData, selection: Selection, look: Look = LIGHT) -> None:
@@ -140,6 +146,7 @@ class Overview:
         self._document = pn.state.curdoc if pn.state.curdoc and pn.state.curdoc.session_context else None
         self.bars: Any = None
         self.confusion: ConfusionPlot | None = None
+        self.room = _REST + _LEAST
         parts = [html('<div class="hs-title">Data set</div>'), html(figures_html(data))]
         if data.overview.confusion.any():
             parts += self._charts()
@@ -171,6 +178,8 @@ class Overview:
         )
         self.bars.add_layout(self._row)
         self.confusion = ConfusionPlot(data, self.choose, look)
+        legend = 20 * (min(self.confusion.count, MOST_BARS) // 4)
+        self.room = _REST + self.bars.height + legend + self.confusion.plot.min_height
         self.shares = pn.widgets.Checkbox(
             label="row shares",
             value=False,
@@ -315,24 +324,26 @@ class ConfusionPlot:
         hv, table, named = _holoviews(), self._cells(rows), self.count <= MOST_NAMES
         cells = hv.Rectangles(table, ["left", "low", "right", "high"], ["colour", "true", "as", "count", "share"])
         texts = hv.Labels(table if self.count <= MOST_NUMBERS else table[:0], ["x", "y"], ["text", "ink"])
-        names = [(i, short(c, 12 if self.count <= 5 else 7)) for i, c in enumerate(self.data.overview.classes)]
+        classes = self.data.overview.classes
+        least = max(_LEAST, _ROW * self.count + _TOP) if named else _LEAST
         return _styled(
             cells.opts(fill_color="colour", line_color=None, tools=[tip], default_tools=[], backend="bokeh")
             * texts.opts(text_align="center", text_color="ink", **_type(12)),
             self.look,
             {
-                "max_height": min(112 * self.count, 420) + 20,
-                "min_height": 120,
+                "max_height": max(min(112 * self.count, 420) + 20, least),
+                "min_height": least,
                 "sizing_mode": "stretch_both",
                 "min_border_left": _LEFT if named else 20,
+                "min_border_right": 26 if named and self.count > MOST_BARS else 4,  # the last name leans over it
                 "name": "hs-confusion",
             },
             xlim=(-0.5, self.count - 0.5),
             ylim=(-0.5, self.count - 0.5),
             xaxis="top" if named else None,
             yaxis="left" if named else None,
-            xticks=names,
-            yticks=names,
+            xticks=[(i, short(c, 12 if self.count <= 5 else 9)) for i, c in enumerate(classes)],
+            yticks=[(i, short(c)) for i, c in enumerate(classes)],
             xrotation=51 if self.count > 5 else 0,
         )
 
@@ -368,7 +379,7 @@ def _styled(overlay: Any, look: Look, model: dict[str, Any], **options: Any) -> 
 
     def finish(drawn: Any, _element: Any) -> None:
         plot = quieten(drawn.state, look)
-        plot.update(min_border_right=4, outline_line_color=None, output_backend="canvas", **model)
+        plot.update(**{"min_border_right": 4, **model}, outline_line_color=None, output_backend="canvas")
         plot.axis.axis_line_color = None
         plot.axis.major_label_standoff = 4
 

@@ -26,7 +26,7 @@ from bokeh.models import ColumnDataSource
 from hiddenstate_core.errors import HiddenStateError
 from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.address import AddressBar, from_query, left_out, theme_of
-from hiddenstate_viewer.controls import card, html
+from hiddenstate_viewer.controls import button, card, html
 from hiddenstate_viewer.data import Reading, ViewData
 from hiddenstate_viewer.linking import connect, rules_source
 from hiddenstate_viewer.map import StateMap
@@ -149,11 +149,17 @@ class Page:
         self.commands = ColumnDataSource({"name": [], "value": [], "count": []})
         self.rules = rules_source(selection.options)
         self.address = AddressBar(selection, look.name) if self.keys else None
-        self._legend, self._compared = html(""), html("")
+        self._legend = html("", styles={"flex": "1 1 0"})
+        self._compared = html("", visible=False, styles={"width": "auto", "max-width": "50%"})
         self._bar = TopBar(data, selection, look, self.search.view, themes=self.keys)
+        self._bar.export.typed = lambda: self.sentence.typed
         self._overview_view = self._overview_card()
         middle, right = self._map_card(), self._table_card()
-        self._notice = html("", css_classes=["hs-notice"])
+        self._told_line, self._hidden = html(""), ""
+        self._notice = pn.Row(
+            self._told_line, button("Hide", self._hide_notice), visible=False, sizing_mode="stretch_width", margin=0,
+            styles={"align-items": "center", "gap": f"{UNIT}px"}, css_classes=["hs-notice"],
+        )  # fmt: skip
         self._complaints = complaints
         self._show_notice()
         self.panes = {
@@ -179,8 +185,7 @@ class Page:
     def _overview_card(self) -> Any:
         # Nothing that stretches may stand beside the overview: it would lie over the lower half of the matrix.
         # Where there is little room the column scrolls, so that the tips lie over nothing.
-        room = 350 + (self.overview.bars.height if self.overview.bars is not None else 0)
-        self.overview.view.styles = {**self.overview.view.styles, "flex": f"1 0 {room}px"}
+        self.overview.view.styles = {**self.overview.view.styles, "flex": f"1 0 {self.overview.room}px"}
         return card(self.overview.view, html(TIPS), flex=_LEFT, overflow="hidden auto")
 
     def _map_card(self) -> Any:
@@ -269,8 +274,12 @@ class Page:
         told = [*self._complaints]
         if missing:
             told.append(f"The address has no room for: {', '.join(missing)}. A link to this page is without it.")
-        self._notice.object = f'<div class="hs-caption">{" ".join(escape(text) for text in told)}</div>'
-        self._notice.visible = bool(told)
+        self._told_line.object = f'<div class="hs-caption" role="status">{" ".join(map(escape, told))}</div>'
+        self._notice.visible = bool(told) and self._told_line.object != self._hidden
+
+    def _hide_notice(self) -> None:
+        self._hidden = self._told_line.object
+        self._notice.visible = False
 
     def _show_maps(self) -> None:
         self._beside.visible = self.selection.beside is not None
@@ -289,9 +298,13 @@ class Page:
         names = [escape(self.data.trace.ids[c]) for c in compared]
         self._compared.object = (
             '<div class="hs-legend hs-compared">'
-            + "".join(f'<span><b class="hs-number">{i}</b>{name}</span>' for i, name in enumerate(names, 1))
+            + "".join(
+                f'<span title="{name}"><b class="hs-number">{i}</b><span>{name}</span></span>'
+                for i, name in enumerate(names, 1)
+            )
             + "</div>"
         )
+        self._compared.visible = bool(names)
 
     def _show_flows(self) -> None:
         chosen, classes, hues = self.selection.flows, self.data.trace.classes, self.palette.hues
@@ -355,8 +368,9 @@ class Page:
         name = next(iter(new.get("name", [])), None)
         value = next(iter(new.get("value", [])), 0)
         if name == "clear":
-            self._bar.options.visible = False
-            self.selection.clear()
+            # What lies over the page goes first.
+            if not (self.search.close() | self._bar.close()):
+                self.selection.clear()
         elif name == "move" and value in (1, -1):
             self.table.move(int(value))
         elif name == "step" and isinstance(value, int | float) and self._reading is not None:

@@ -53,7 +53,9 @@ li:hover, li[aria-selected=true] {{ background: {HOVER_CSS}; }}
 """
 _CHIPS_CSS = f"""
 :host {{ font: 12px/1.4 {FONT}; color: {INK_CSS}; }}
-:host > div {{ display: flex; align-items: center; gap: 6px 14px; flex-wrap: wrap; }}
+:host > div {{ display: flex; flex-direction: column; gap: 4px; }}
+.foot {{ display: flex; align-items: center; justify-content: space-between; gap: 12px; min-height: 24px; }}
+[hidden] {{ display: none !important; }}
 .chips {{ display: flex; align-items: center; gap: 6px; flex-wrap: wrap; min-width: 0; }}
 .chip {{ display: inline-flex; align-items: center; gap: 7px; height: 24px; padding: 0 3px 0 10px; max-width: 26em;
   border: 1px solid {LINE_CSS}; border-radius: 12px; background: {CARD_CSS}; box-sizing: border-box; min-width: 0; }}
@@ -63,7 +65,8 @@ button {{ border: 0; background: none; color: {MUTED_CSS}; font: 14px/1 {FONT}; 
   border-radius: 9px; padding: 0; cursor: pointer; flex: none; }}
 button:hover {{ background: {HOVER_CSS}; color: {INK_CSS}; }}
 button:focus-visible {{ {_FOCUS} }}
-button.all {{ width: auto; height: 24px; padding: 0 8px; font-size: 12px; border-radius: 6px; color: {INK_CSS};
+button.all {{ width: auto; height: 24px; padding: 0 4px; font-size: 12px; border-radius: 6px; color: {INK_CSS};
+  white-space: nowrap;
   text-decoration: underline; text-underline-offset: 3px; }}
 .summary {{ color: {MUTED_CSS}; font-variant-numeric: tabular-nums; }}
 """
@@ -198,6 +201,12 @@ class SearchPane:
         self._typed = line[:MOST_LINE]
         self._complain("\n".join(complaints[:4]))
         self._wish(query, done=done)
+
+    def close(self) -> bool:
+        """Close the panel of filters; whether it was open."""
+        shown = bool(self.open.value)
+        self.open.value = False
+        return shown
 
     def clear(self) -> None:
         """Filter by nothing."""

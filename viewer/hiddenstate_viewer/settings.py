@@ -66,19 +66,20 @@ def options_panel(options: ViewOptions, flows: Any = None, *, fade: bool = True,
             *(pn.Row(*pair, margin=0, styles={"gap": "14px"}) for pair in pairs), margin=0, styles={"gap": "7px"}
         )
 
-    def named(rule: str) -> Any:
-        return html(f"<small>{rule}</small>", width=128, sizing_mode=None, align="center")
+    def rule(name: str, after: Any, before: Any) -> tuple[Any, ...]:
+        return (
+            html(f"<small>{name}</small>", width=128, sizing_mode=None, align="center"),
+            check("after", after, spoken=f"label words after, {name}"),
+            check("before", before, spoken=f"label words before, {name}"),
+        )
 
     labels = rows(
-        (named("step distance"), check("after", p.label_after_distance),
-         check("before", p.label_before_distance)),
+        rule("step distance", p.label_after_distance, p.label_before_distance),
         (slider("from % of the largest", p.distance_threshold, width=250),),
-        (named("change of confidence"), check("after", p.label_after_change),
-         check("before", p.label_before_change)),
+        rule("change of confidence", p.label_after_change, p.label_before_change),
         (slider("from percentage points", p.change_threshold, width=250),),
-        (named("change of class"), check("after", p.label_after_flip),
-         check("before", p.label_before_flip)),
-    )  # fmt: skip
+        rule("change of class", p.label_after_flip, p.label_before_flip),
+    )
     line = rows(
         (check("grey to black over time", p.black_trajectory),),
         (check("thicker with time", p.thick_by_time), check("with distance", p.thick_by_distance)),

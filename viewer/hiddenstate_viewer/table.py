@@ -90,11 +90,15 @@ _CSS = f"""
 :host .tabulator .tabulator-footer .tabulator-page:disabled {{ color: {MUTED_CSS}; opacity: .5; }}
 """
 _FILTERS = {
-    "id": {"type": "input", "func": "like", "placeholder": "id"},
-    "class": {"type": "input", "func": "like", "placeholder": "class"},
-    "predicted": {"type": "input", "func": "like", "placeholder": "class"},
-    "text": {"type": "input", "func": "like", "placeholder": "first words"},
-}
+    field: {
+        "type": "input", "func": "like", "placeholder": shown,
+        "elementAttributes": {"aria-label": f"Rows whose {spoken} contain" + "s" * (field != "text")},
+    }
+    for field, shown, spoken in (
+        ("id", "id", "id"), ("class", "class", "true class"), ("predicted", "class", "predicted class"),
+        ("text", "words", "first words"),
+    )
+}  # fmt: skip
 #: An id that is too long loses its beginning: its end tells it from its neighbours.
 _ID = '<div class="hs-cut" title="<%- value %>"><bdi><%- value %></bdi></div>'
 _MARK = """<div><span class="hs-mark <%- value ? 'hs-' + value : '' %>" role="checkbox" aria-checked="<%- !!value %>"

@@ -105,8 +105,8 @@ VIEW_CSS = f"""
   font-weight: 600; }}
 .hs-verdict small {{ display: block; font-size: {SMALL}px; font-weight: 400; color: {MUTED_CSS}; }}
 .hs-chip {{ display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 6px; }}
-.hs-words {{ height: 100%; overflow-y: auto; box-sizing: border-box; line-height: 1.75; scrollbar-width: thin;
-  overflow-wrap: anywhere; padding: 2px; }}
+.hs-words {{ height: 100%; height: calc(round(down, 100% - 4px, 1.75em) + 4px); overflow-y: auto;
+  box-sizing: border-box; line-height: 1.75; scrollbar-width: thin; overflow-wrap: anywhere; padding: 2px; }}
 .hs-word {{ padding: 1px 3px; border-radius: 3px; cursor: default; unicode-bidi: isolate; white-space: pre-wrap; }}
 .hs-word.hs-unknown {{ text-decoration: underline dotted; text-underline-offset: 3px; }}
 .hs-word.hs-on {{ outline: 2px solid {INK_CSS}; outline-offset: 0; }}
@@ -124,6 +124,8 @@ VIEW_CSS = f"""
   color: {MUTED_CSS}; min-width: 0; }}
 .hs-legend > span {{ white-space: nowrap; display: inline-flex; align-items: center; max-width: 16em;
   overflow: hidden; }}
+.hs-legend > span > span {{ overflow: hidden; text-overflow: ellipsis; }}
+.hs-number {{ color: {INK_CSS}; margin-right: 5px; font-variant-numeric: tabular-nums; }}
 .hs-scale {{ display: inline-block; width: 112px; height: 8px; border-radius: 2px; margin: 0 7px; }}
 .hs-ring {{ display: inline-block; width: 7px; height: 7px; border-radius: 50%; border: 2px solid #98a0a9;
   margin-right: 6px; }}

@@ -45,15 +45,15 @@ class TopBar:
         self.options = options_panel(
             selection.options, flow_choice(selection), fade=bool(trace.classes), right=f"{2 * UNIT}px", top="52px"
         )
-        tools = [
-            button("Options", self._toggle, css_classes=["hs-options"]),
-            ExportMenu(data, selection, look).view,
-        ]
+        self.export = ExportMenu(data, selection, look)
+        tools = [button("Options", self._toggle, css_classes=["hs-options"]), self.export.view]
+        self._one_at_a_time(self.options, self.export.form)
         if themes:
             tools.append(_theme_button(look))
         summary = (
             f'<div class="hs-summary"><b>{len(trace):,}</b> sequences &nbsp; <b>{trace.steps:,}</b> states &nbsp; '
-            f"<b>{len(trace.classes)}</b> classes &nbsp; <b>{' + '.join(str(n) for n in trace.layers)}</b> units</div>"
+            f"<b>{len(trace.classes)}</b> class{'' if len(trace.classes) == 1 else 'es'} &nbsp; "
+            f"<b>{' + '.join(str(n) for n in trace.layers)}</b> units</div>"
         )
         brand = f'<div class="hs-brand">hiddenstate<span>{escape(data.name)}</span></div>'
         self.view = pn.Row(
@@ -68,8 +68,27 @@ class TopBar:
             styles={"align-items": "center", "gap": f"{UNIT + 4}px", "overflow": "visible", "position": "relative"},
         )
 
+    def close(self) -> bool:
+        """Close what lies open over the page; whether anything did."""
+        shown = [panel for panel in (self.options, self.export.form) if panel.visible]
+        for panel in shown:
+            panel.visible = False
+        return bool(shown)
+
     def _toggle(self) -> None:
         self.options.visible = not self.options.visible
+
+    @staticmethod
+    def _one_at_a_time(*panels: Any) -> None:
+        """Opening one of them closes the others, which lie at the same place."""
+
+        def opened(event: Any) -> None:
+            for panel in panels:
+                if event.new and panel is not event.obj and panel.visible:
+                    panel.visible = False
+
+        for panel in panels:
+            panel.param.watch(opened, "visible")
 
 
 def _theme_button(look: Look) -> Any:
