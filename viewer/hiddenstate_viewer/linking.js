@@ -21,7 +21,12 @@
   const element = (page, name) => {
     const kept = page.elements[name]
     if (kept?.isConnected) return kept
-    return (page.elements[name] = deep(document, `.${name}[data-page="${page.id}"]`))
+    // A pane that was given new markup still has its shadow tree; to look through all of the page takes milliseconds.
+    const selector = `.${name}[data-page="${page.id}"]`
+    const root = page.roots[name]
+    const found = (root?.host?.isConnected && root.querySelector(selector)) || deep(document, selector)
+    page.roots[name] = found?.getRootNode()
+    return (page.elements[name] = found)
   }
   const column = (source, name) => source.data[name] ?? []
   const steps = (page) => page.maps[0].steps
@@ -280,7 +285,7 @@
     register(id, models) {
       nameSoon()
       if (pages.has(id)) return
-      pages.set(id, { id, step: -1, held: -1, elements: {}, ...models })
+      pages.set(id, { id, step: -1, held: -1, elements: {}, roots: {}, ...models })
       this.refresh(id)
     },
     // Another sequence, or none.
