@@ -38,7 +38,10 @@ def command(
     compress: Annotated[
         bool, typer.Option("--compress", help="Compress states with Zstandard (8 %, and slower).")
     ] = False,
-    memory: Annotated[int, typer.Option(help="MiB for states on their way to the disk.", min=1)] = 384,
+    memory: Annotated[
+        int | None,
+        typer.Option(help="MiB for states on their way to the disk; 384 or, for wide networks, up to 1024.", min=1),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; one a core by default.", min=1)] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace another recording at STORE, or a damaged one.")
@@ -58,7 +61,10 @@ def command(
     from hiddenstate_core.traces.record import Record, as_record
 
     options = ExtractOptions(
-        memory=memory * 2**20, threads=threads, compression="zstd" if compress else "none", overwrite=overwrite
+        memory=None if memory is None else memory * 2**20,
+        threads=threads,
+        compression="zstd" if compress else "none",
+        overwrite=overwrite,
     )
     with contextlib.ExitStack() as stack:
         # First, so that a wrong address is told before anything is loaded.

@@ -59,6 +59,25 @@ class _Task:
     finite: bool = True
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Places:
+    """What runs at each place of a group of columns, (T, B) int64 each, -1 for nothing.
+
+    Parameters
+    ----------
+    steps : array
+        Step of the corpus.
+    rows : array
+        Row of the portion that it fills.
+    ends : array
+        Sequence of the portion whose last step it is.
+    """
+
+    steps: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
 class Engine:
     """Runs a network over a corpus.
 
@@ -86,10 +105,8 @@ class Engine:
         self.steps_padded = 0
         self._stages = stages(plan)
         self._lanes = _lanes(threads, sharded)
-        self._params = [
-            [jax.device_put(needed_params(params, stage), lane.everywhere) for stage in self._stages]
-            for lane in self._lanes
-        ]
+        needed = [needed_params(params, stage) for stage in self._stages]
+        self._params = [[jax.device_put(some, lane.everywhere) for some in needed] for lane in self._lanes]
         self._readout = {name: params[name] for name in ("readout.kernel", "readout.bias")}
         self._lock = threading.Lock()
 
@@ -195,37 +212,44 @@ class Engine:
         steps = group.steps(first, lengths, backward=stage.direction == "backward")
         begins = np.zeros(steps.shape, np.bool_)
         begins[group.start, group.column] = True
-        # Where each sequence's last state goes.
         ends = np.full(steps.shape, -1, np.int64)
         ends[group.start + lengths - 1, group.column] = group.sequences
-        rows = self._destinations(task, steps)
+        places = _Places(steps, self._destinations(task, steps), ends)
         state = self._first_state(stage, group.columns, place)
         program = compiled_stage(plan.spec, stage, place)
-        top_layer = stage.layers[-1] == len(plan.spec.hidden) - 1
-        side = plan.directions.index(stage.direction)
+        running: tuple[slice, dict[str, Any]] | None = None
         for at in range(0, group.length, block):
             here = slice(at, at + block)
             # NumPy's arrays go straight in: putting them on the device by name costs more than a short block's run.
             state, found = program(params, self._inputs(task, stage, steps[here]), begins[here], state)
-            outputs = {name: np.asarray(values) for name, values in found.items()}
-            top = _flat(outputs.pop(stage.top) if stage.top not in task.rows else outputs[stage.top])
-            where = rows[here].reshape(-1)
-            for path, values in outputs.items():
-                if not self._scatter(path, _flat(values), where, task.rows[path]):
-                    task.finite = False
-            columns = slice(side * top.shape[1], (side + 1) * top.shape[1])
-            if top_layer:
-                done = ends[here].reshape(-1)
-                last = np.flatnonzero(done >= 0)
-                task.finals[done[last], columns] = top[last]
-            if task.below:
-                flat = steps[here].reshape(-1)
-                real = np.flatnonzero(flat >= 0)
-                task.below[stage.layers[-1]][flat[real] - task.base, columns] = top[real]
+            # It runs while the rows of the block before are laid down.
+            if running is not None:
+                self._keep(task, stage, places, *running)
+            running = here, found
+        if running is not None:
+            self._keep(task, stage, places, *running)
+
+    def _keep(self, task: _Task, stage: Stage, places: _Places, here: slice, found: dict[str, Any]) -> None:
+        """Lay the rows of a block of steps where they belong."""
+        outputs = {name: np.asarray(values) for name, values in found.items()}
+        top = _flat(outputs.pop(stage.top) if stage.top not in task.rows else outputs[stage.top])
+        for path, values in outputs.items():
+            if not self._scatter(path, values, places.rows[here], task.rows[path]):
+                task.finite = False
+        side = self.plan.directions.index(stage.direction)
+        columns = slice(side * top.shape[1], (side + 1) * top.shape[1])
+        if stage.layers[-1] == len(self.plan.spec.hidden) - 1:
+            done = places.ends[here].reshape(-1)
+            last = np.flatnonzero(done >= 0)
+            task.finals[done[last], columns] = top[last]
+        if task.below:
+            flat = places.steps[here].reshape(-1)
+            real = np.flatnonzero(flat >= 0)
+            task.below[stage.layers[-1]][flat[real] - task.base, columns] = top[real]
 
     def _inputs(self, task: _Task, stage: Stage, steps: NDArray[np.int64]) -> NDArray[Any]:
         corpus = self.plan.corpus
-        if stage.source == "tokens":
+        if stage.source in ("tokens", "table"):
             return corpus.tokens[np.maximum(steps, 0)]
         if stage.source == "features":
             assert corpus.features is not None

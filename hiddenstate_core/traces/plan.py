@@ -23,6 +23,11 @@ from hiddenstate_core.traces.schema import StepArray, shard_rows, step_arrays
 __all__ = ["Plan", "Portion", "make_plan", "portion_shards"]
 
 
+#: Steps of a portion, at least and at most, where nobody says: at least a batch of 64 columns of 1,024 steps for each
+#: of two threads.
+_FEWEST_STEPS, _MOST_STEPS = 2**17, 2**18
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Portion:
     """A run of whole shards, computed and written together.
@@ -160,9 +165,17 @@ class Plan:
         return Portion(number, range(first, last), start, stop, chosen[np.diff(self.offsets)[chosen] > 0])
 
 
-def portion_shards(plan: Plan, memory: int) -> int:
-    """Shards of a portion that takes about `memory` bytes while it is run; at least one."""
-    return max(1, memory // (plan.shard * (plan.row_bytes + plan.record.every * plan.step_bytes)))
+def portion_shards(plan: Plan, memory: int | None = None) -> int:
+    """Shards of a portion that takes about `memory` bytes while it is run; at least one.
+
+    By default 192 MiB, but no more than `_MOST_STEPS`, since the last portion is written while nothing is computed; and
+    up to 512 MiB for wide rows, since few steps make narrow batches, which cost most where the network is wide.
+    """
+    row = plan.row_bytes + plan.record.every * plan.step_bytes
+    if memory is None:
+        fewest, most = (row * steps // plan.record.every for steps in (_FEWEST_STEPS, _MOST_STEPS))
+        memory = min(max(fewest, min(192 * 2**20, most)), 512 * 2**20)
+    return max(1, memory // (plan.shard * row))
 
 
 def make_plan(model: Model, corpus: Corpus, record: Record, *, compressed: bool = False) -> Plan:

@@ -34,6 +34,10 @@ Program = Callable[..., Any]
 
 #: Name of the top layer's float32 hidden states among a stage's outputs.
 TOP = "top"
+#: Name of the table among a stage's parameters.
+TABLE = "table"
+#: Most bytes of a network's tables: beyond, rows come from memory so slowly that computing them is as fast.
+_TABLE_BYTES = 2**27
 PROBABILITIES = "steps/probabilities"
 
 
@@ -90,7 +94,8 @@ class Stage:
     direction : str
         ``"forward"`` or ``"backward"``.
     source : str
-        What the first one reads: ``"tokens"``, ``"features"``, or ``"below"``, the hidden states of the layer below.
+        What the first one reads: ``"tokens"``, ``"features"``, or ``"below"``, the hidden states of the layer below;
+        ``"table"`` where its part of the gates' inputs is looked up by token.
     outputs : tuple of Output
         What is recorded.
     probabilities : bool
@@ -131,26 +136,48 @@ def stages(plan: Plan) -> list[Stage]:
         )
 
     everything = tuple(range(len(spec.hidden)))
+    source = "table" if _has_table(plan) else spec.inputs
     if len(plan.directions) == 1:
         kept = record.probabilities and spec.task == "classification"
         (direction,) = plan.directions
-        return [Stage(everything, direction, spec.inputs, outputs(everything, direction), kept)]
+        return [Stage(everything, direction, source, outputs(everything, direction), kept)]
     return [
-        Stage((layer,), direction, "below" if layer else spec.inputs, outputs((layer,), direction), False)
+        Stage((layer,), direction, "below" if layer else source, outputs((layer,), direction), False)
         for layer in everything
         for direction in plan.directions
     ]
 
 
+def _has_table(plan: Plan) -> bool:
+    """Whether a word's part of the gates' inputs is worth computing once and for all: a row of it is then copied at
+    every step, where an embedding would be multiplied by the input kernel."""
+    words, cell = len(plan.corpus.vocabulary), CELLS[plan.spec.cell]
+    size = 4 * words * cell.blocks * plan.spec.hidden[0] * len(plan.directions)
+    return plan.spec.inputs == "tokens" and words <= len(plan.corpus.tokens) and size <= _TABLE_BYTES
+
+
 def needed_params(params: Params, stage: Stage) -> Params:
-    """Those of a network's parameters that a stage's program reads."""
+    """What a stage's program reads: parameters of the network, and the table where it looks words up in one."""
     prefixes = tuple(f"layers.{layer}.{stage.direction}." for layer in stage.layers)
     kept = {name: value for name, value in params.items() if name.startswith(prefixes)}
-    if stage.source == "tokens":
+    if stage.source == "table":
+        kernel, bias = (kept.pop(f"{prefixes[0]}{name}") for name in ("input_kernel", "bias"))
+        kept[TABLE] = _table(params["embedding"], kernel, bias)
+    elif stage.source == "tokens":
         kept["embedding"] = params["embedding"]
     if stage.probabilities:
         kept |= {name: params[name] for name in ("readout.kernel", "readout.bias")}
     return kept
+
+
+@jax.jit
+def _table(embedding: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """The first layer's part of the gates' inputs for every word, (V, blocks * H); at least 64 rows.
+
+    XLA multiplies fewer rows by another kernel than a block of steps, which rounds differently.
+    """
+    missing = max(0, 64 - embedding.shape[0])
+    return matmul(jnp.pad(embedding, ((0, missing), (0, 0))), kernel) + bias
 
 
 @functools.lru_cache(maxsize=64)
@@ -158,7 +185,7 @@ def _program(spec: ModelSpec, stage: Stage) -> Program:
     """What a stage does with a block of T steps of B columns; see `compiled_stage`."""
     cell = CELLS[spec.cell]
 
-    def scan(weights: Weights, rows: jax.Array, first: jax.Array, state: State, kept: tuple[Output, ...]) -> Any:
+    def scan(weights: Weights, projected: jax.Array, first: jax.Array, state: State, kept: tuple[Output, ...]) -> Any:
         units = weights["recurrent_kernel"].shape[0]
 
         def advance(state: State, at: tuple[jax.Array, jax.Array]) -> tuple[State, tuple[jax.Array, ...]]:
@@ -171,13 +198,13 @@ def _program(spec: ModelSpec, stage: Stage) -> Program:
             found = tuple(_stored({**values, **blocks}[output.name], output.dtype) for output in kept)
             return state, (state[0], *found)
 
-        projected = matmul(rows, weights["input_kernel"]) + weights["bias"]
         return jax.lax.scan(advance, state, (projected, first))
 
     def run(
         params: Params, inputs: jax.Array, first: jax.Array, state: tuple[State, ...]
     ) -> tuple[tuple[State, ...], dict[str, jax.Array]]:
-        rows = jnp.take(params["embedding"], inputs, axis=0, mode="clip") if stage.source == "tokens" else inputs
+        sought = {"tokens": "embedding", "table": TABLE}.get(stage.source)
+        rows = inputs if sought is None else jnp.take(params[sought], inputs, axis=0, mode="clip")
         after: list[State] = []
         found: dict[str, jax.Array] = {}
         for place, layer in enumerate(stage.layers):
@@ -185,6 +212,8 @@ def _program(spec: ModelSpec, stage: Stage) -> Program:
             weights = layer_weights(params, layer, stage.direction)
             # What the layer above reads is recorded as it is, where nothing else was asked for.
             scanned = tuple(output for output in kept if (output.name, output.dtype) != ("hidden", "float32"))
+            if place or stage.source != "table":
+                rows = matmul(rows, weights["input_kernel"]) + weights["bias"]
             now, (rows, *recorded) = scan(weights, rows, first, state[place], scanned)
             after.append(now)
             found |= {output.path: values for output, values in zip(scanned, recorded, strict=True)}

@@ -15,7 +15,7 @@ from hiddenstate_core.errors import HiddenStateError, StoreError
 from hiddenstate_core.traces.checksums import NAME, FileChecksum, blocks_that_differ, read_checksums
 from hiddenstate_core.traces.shards import ShardLayout
 from hiddenstate_core.traces.trace import Trace
-from hiddenstate_core.traces.writer import marked_files, partial_of, progress_of
+from hiddenstate_core.traces.writer import LEFT_BEHIND, marked_files, partial_of, progress_of
 
 __all__ = ["Damage", "Verification", "verify"]
 
@@ -131,7 +131,7 @@ def _strangers(store: Path, listed: Mapping[str, FileChecksum]) -> Iterator[str]
             below[:] = [name for name in below if name not in _LATER]
         for name in sorted(names):
             found = (Path(folder) / name).relative_to(store).as_posix()
-            if found not in listed and found != NAME:
+            if found not in listed and found != NAME and not LEFT_BEHIND.fullmatch(found):
                 yield found
 
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,10 +36,12 @@ from hiddenstate_core.traces.schema import (
 from hiddenstate_core.traces.shardfile import write_shard
 from hiddenstate_core.traces.shards import ShardLayout
 
-__all__ = ["Progress", "Writer", "marked_files", "partial_of", "progress_of", "sweep"]
+__all__ = ["LEFT_BEHIND", "Progress", "Writer", "marked_files", "partial_of", "progress_of", "sweep"]
 
 _MARKS = ".done"
 _IDENTITY = ".recording"
+#: What a writer that died between its last rename and its end leaves in a finished store; the next one sweeps it.
+LEFT_BEHIND = re.compile(r"\.done/\d+\.(json|npy)|\.recording")
 #: Rows of a shard of ids.
 _ID_ROWS = 2**20
 
@@ -72,8 +75,9 @@ class Writer:
         What is recorded.
     target : Path
         Where the store will be.
-    memory : int
-        Bytes that a portion's rows may take; of a recording that is gone on with, the portions stay what they were.
+    memory : int or None
+        Bytes that a portion's rows may take, None for what suits the network (see `portion_shards`); of a recording
+        that is gone on with, the portions stay what they were.
     overwrite : bool
         Whether another recording that was begun there is thrown away.
 
@@ -83,7 +87,7 @@ class Writer:
         Another recording was begun there, the folder cannot be written, or the disk has not enough room.
     """
 
-    def __init__(self, plan: Plan, target: Path, *, memory: int, overwrite: bool = False) -> None:
+    def __init__(self, plan: Plan, target: Path, *, memory: int | None, overwrite: bool = False) -> None:
         self.plan = plan
         self.target = target
         self.partial = partial_of(target)

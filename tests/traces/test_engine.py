@@ -20,7 +20,7 @@ from hiddenstate_core.traces import Record, extract, record_states
 from hiddenstate_core.traces.engine import Engine
 from hiddenstate_core.traces.plan import make_plan, portion_shards
 from hiddenstate_core.traces.record import CELL_GATES, CELL_STATES, as_record
-from hiddenstate_core.traces.stages import compilations
+from hiddenstate_core.traces.stages import compilations, stages
 from tests.fakes import make_corpus
 
 
@@ -230,3 +230,32 @@ def test_a_portion_fits_in_memory_where_few_of_its_steps_are_kept() -> None:
         steps = shards * plan.shard * record.every
         kept = 4 * sum(plan.spec.hidden) if plan.reads_again else 0
         assert steps * (24 + kept) <= 10**9 + plan.shard * record.every * (32 + 2 * kept)
+
+
+@pytest.mark.parametrize("direction", ["forward", "both"])
+def test_looking_inputs_up_by_word_changes_nothing(direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = make_corpus(30, longest=60)
+    model = model_for(corpus, direction=direction)
+    plan = make_plan(model, corpus, Record().resolve("lstm", 2))
+    assert len(corpus.vocabulary) <= len(corpus.tokens)
+    assert {stage.source for stage in stages(plan) if 0 in stage.layers} == {"table"}
+    looked_up = record_states(model, corpus)
+    monkeypatch.setattr("hiddenstate_core.traces.stages._TABLE_BYTES", 0)
+    assert {stage.source for stage in stages(plan) if 0 in stage.layers} == {"tokens"}
+    computed = record_states(model, corpus)
+    for path, values in looked_up.arrays.items():
+        np.testing.assert_allclose(values, computed.arrays[path], atol=1e-6, err_msg=path)
+
+
+def test_portions_suit_the_network() -> None:
+    corpus = make_corpus(5)
+
+    def steps(**record: Any) -> int:
+        plan = make_plan(model, corpus, Record(**record))
+        return portion_shards(plan) * plan.shard
+
+    model = model_for(corpus, hidden=(4,))
+    assert 2**18 - make_corpus(5).offsets[-1] <= steps() <= 2**18, "narrow rows: no more than are worth a batch"
+    model = model_for(corpus, hidden=(256,))
+    everything = {"cell": True, "gates": ("input", "forget", "candidate", "output")}
+    assert 2**16 <= steps(**everything) <= 2**19 * 2**10 // 6144, "wide rows: up to 512 MiB"

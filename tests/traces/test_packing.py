@@ -66,17 +66,19 @@ def test_rows_are_scattered_and_what_is_not_finite_is_noticed() -> None:
         for dtype, bits, exponent in (
             (np.float32, np.uint32, np.uint32(0x7F800000)), (np.float16, np.uint16, np.uint16(0x7C00))
         ):  # fmt: skip
-            block = rng.normal(size=(6, 5)).astype(dtype)
-            out = np.zeros((10, 5), dtype)
-            rows = np.array([3, -1, 0, 9, -1, 5])
+            block = rng.normal(size=(3, 19, 5)).astype(dtype)  # more columns than are written at a time
+            rows = rng.permutation(70)[:57].reshape(3, 19)
+            rows[rng.random(rows.shape) < 0.2] = -1
+            rows[1, 18], rows[2, 17] = 70, -1
+            out = np.zeros((71, 5), dtype)
             assert scatter(block.view(bits), rows, out.view(bits), exponent)
-            expected = np.zeros((10, 5), dtype)
+            expected = np.zeros_like(out)
             expected[rows[rows >= 0]] = block[rows >= 0]
             np.testing.assert_array_equal(out, expected)
             for bad in (np.nan, np.inf, -np.inf):
-                block[3, 4] = bad
+                block[1, 18, 4] = bad
                 assert not scatter(block.view(bits), rows, out.view(bits), exponent)
-                block[3, 4] = 0
-                block[4, 0] = bad  # goes nowhere
+                block[1, 18, 4] = 0
+                block[2, 17, 0] = bad  # goes nowhere
                 assert scatter(block.view(bits), rows, out.view(bits), exponent)
-                block[4, 0] = 0
+                block[2, 17, 0] = 0

@@ -154,6 +154,19 @@ def test_a_file_that_was_added_is_named(tmp_path: Path) -> None:
     assert (damage.path, damage.reason) == ("steps/tokens/c/99", "was added after the recording")
 
 
+def test_what_a_killed_writer_leaves_behind_is_no_damage(tmp_path: Path) -> None:
+    trace = make(tmp_path / "t.zarr")
+    (trace.path / ".done").mkdir()
+    for name in (".recording", ".done/9.npy", ".done/12.json"):
+        (trace.path / name).write_bytes(b"0")
+    assert verify(trace.path).intact
+    for name in (".done/9.npz", ".done/x.json", ".recordings", "layers/.recording"):
+        (trace.path / name).write_bytes(b"0")
+    assert sorted(d.path for d in verify(trace.path).damage) == [
+        ".done/9.npz", ".done/x.json", ".recordings", "layers/.recording"
+    ]  # fmt: skip
+
+
 def test_a_recording_that_was_not_finished_is_called_so(tmp_path: Path) -> None:
     (tmp_path / "t.zarr.partial").mkdir()
     with pytest.raises(StoreError, match="not finished; run the same `hiddenstate extract` again"):
