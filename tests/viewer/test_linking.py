@@ -113,6 +113,20 @@ def test_a_click_on_a_word_holds_the_cursor_and_dims_what_lies_beyond(go: Site) 
     segments = np.asarray(visit.source("segments", "alpha"))
     assert (segments[:9] == 1).all()
     assert (segments[9:] < 0.2).all()
+    assert visit.source("ends", "alpha") == [1, pytest.approx(0.12)]
+    # Words beyond it are not labelled yet.
+    visit.do(lambda: visit.selection.options.param.update(label_after_distance=True, distance_threshold=0))
+    words = visit.trace.sequence(READ).words
+    visit.until(lambda: visit.marked()["labels"][0], "labels")
+    early = {word if len(word) <= 24 else f"{word[:23]}…" for word in words[:10]}
+    assert set(visit.marked()["labels"][0]) <= early
+    fewer = len(visit.marked()["labels"][0])
+    visit.page.locator('.hs-word[data-step="19"]').click()
+    visit.until(lambda: len(visit.marked()["labels"][0]) > fewer, "more labels")
+    assert visit.source("ends", "alpha") == [1, 1]
+    visit.apart()
+    word.click()
+    visit.until(lambda: len(visit.marked()["labels"][0]) == fewer, "fewer labels")
     visit.until(lambda: visit.selection.step == 9, "the step in Python")
     visit.until(lambda: visit.query.get("step") == "9", "the step in the address")
     # Another word is looked at meanwhile; the way stays as it is.

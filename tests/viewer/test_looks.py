@@ -167,6 +167,14 @@ CLIPPED = """() => {
   const walk = (root) => {
     for (const e of root.querySelectorAll("*")) {
       if (e.shadowRoot) walk(e.shadowRoot)
+      if (/^(SELECT|INPUT|BUTTON|TEXTAREA)$/.test(e.tagName) && shown(e)) {
+        const { left, right } = e.getBoundingClientRect()
+        for (let p = e; p; p = p.assignedSlot ?? p.parentElement ?? p.getRootNode().host) {
+          const ground = p.getBoundingClientRect()
+          if (getComputedStyle(p).overflowX === "hidden" && (left < ground.left - 0.5 || right > ground.right + 0.5))
+            out.push(`behind an edge: ${e.ariaLabel ?? e.textContent.slice(0, 40)}`)
+        }
+      }
       if (!shown(e) || !/^(BUTTON|SPAN|B|SMALL|P|LABEL|DIV)$/.test(e.tagName)) continue
       const own = Array.from(e.childNodes).filter((n) => n.nodeType === 3).map((n) => n.textContent.trim()).join("")
       if (!own) continue
@@ -220,6 +228,12 @@ def holds(visit: Visit, width: int, height: int, *, maps: int) -> None:
     assert middle[2] - middle[0] > right[2] - right[0] >= 300
     assert middle[2] - middle[0] > left[2] - left[0] >= 300
     assert visit.page.evaluate(CLIPPED) == []
+    # Columns fill the table.
+    columns = visit.page.locator(".hs-table .tabulator-header .tabulator-col:visible").evaluate_all(
+        "(all) => [Math.max(...all.map((e) => e.getBoundingClientRect().right)),"
+        " all[0].closest('.tabulator').getBoundingClientRect().right]"
+    )
+    assert columns[0] == pytest.approx(columns[1], abs=3)
     # Maps are as large as their card lets them.
     plots = visit.page.evaluate("""() => window.hiddenstate.pages.values().next().value.maps.slice(0, 2)
       .map(({ plot }) => Bokeh.index.find_one(plot)?.el.getBoundingClientRect())

@@ -66,6 +66,7 @@ select.bk-input {{ height: 28px; padding: 2px 26px 2px 8px; font: 12px {FONT}; b
   border: 1px solid var(--hs-line, #d3d8de) !important; background: var(--hs-card, #fff) !important;
   color: var(--hs-ink, #1b1f24); }}
 .bk-btn.bk-btn-default:hover {{ background: var(--hs-hover, #f0f2f4) !important; }}
+.bk-btn:focus:not(:focus-visible) {{ outline: none; }}
 .hs-told {{ font-size: {SMALL}px; color: var(--hs-muted, #5b636d); min-height: 16px; }}
 """
 )

@@ -23,6 +23,7 @@ label, .bk-input-group label {{ font-size: {SMALL}px; color: {MUTED_CSS}; }}
 .bk-input, select.bk-input, input.bk-input {{ font-size: 12px; border: 1px solid {LINE_CSS}; border-radius: 6px;
   background-color: {CARD_CSS}; color: {INK_CSS}; padding: 4px 8px; min-height: 28px; height: 28px; }}
 .bk-input::placeholder {{ color: {MUTED_CSS}; }}
+.bk-btn:focus:not(:focus-visible) {{ outline: none; }}
 .bk-input:focus, .bk-btn:focus-visible {{ border-color: {INK_CSS};
   box-shadow: 0 0 0 1px {INK_CSS}; outline: none; }}
 .bk-spin-wrapper .bk-spin-btn {{ border-color: {LINE_CSS}; background: {CARD_CSS}; }}

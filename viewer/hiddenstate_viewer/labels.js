@@ -36,7 +36,8 @@
     }
     return Array.from(weight.keys()).sort((a, b) => weight.get(b) - weight.get(a) || a - b)
   }
-  window.hiddenstateLabels = (map, rules, font) => {
+  // Words beyond the one that is held have their places, so that the others keep theirs, but are not shown yet.
+  window.hiddenstateLabels = (map, rules, font, held = -1) => {
     const { plot, steps, labels } = map
     if (!plot || !rules || !sized(plot)) return
     const out = { x: [], y: [], text: [], dx: [], dy: [] }
@@ -58,6 +59,7 @@
         const inside = box[0] >= 0 && box[2] <= plot.inner_width && box[1] >= 0 && box[3] <= plot.inner_height
         if (!inside || taken.some((t) => t[0] < box[2] && box[0] < t[2] && t[1] < box[3] && box[1] < t[3])) continue
         taken.push(box)
+        if (held >= 0 && i > held) break
         out.x.push(xs[i])
         out.y.push(ys[i])
         out.text.push(text)

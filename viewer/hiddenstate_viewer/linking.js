@@ -99,7 +99,11 @@
         source.data.alpha = alpha
         source.change.emit()
       }
+      if (!map.ends?.data.alpha?.length) continue
+      map.ends.data.alpha = [1, page.held < 0 || page.held >= count(page) - 1 ? 1 : PALE]
+      map.ends.change.emit()
     }
+    relabel(page)
   }
   const hold = (page, step, told) => {
     const next = Number.isInteger(step) && step >= 0 && step < count(page) ? step : -1
@@ -164,7 +168,7 @@
     if (page.pending) return
     page.pending = requestAnimationFrame(() => {
       page.pending = 0
-      for (const map of page.maps) window.hiddenstateLabels?.(map, page.rules, page.font)
+      for (const map of page.maps) window.hiddenstateLabels?.(map, page.rules, page.font, page.held)
     })
   }
 

@@ -71,7 +71,7 @@ def connect(
     keys : bool
         Whether the page takes Esc, space and arrow keys wherever they are pressed.
     """
-    names = ("plot", "steps", "segments", "focus", "labels")
+    names = ("plot", "steps", "segments", "ends", "focus", "labels")
     models = {f"{name}{i}": getattr(drawn, name) for i, drawn in enumerate(maps) for name in names}
     listed = ", ".join("{" + ", ".join(f"{name}: {name}{i}" for name in names) + "}" for i in range(len(maps)))
     start = CustomJS(

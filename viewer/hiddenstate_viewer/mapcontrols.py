@@ -52,7 +52,7 @@ class MapControls(param.Parameterized):
             parts += [self._kind, self._number]
         self.view = pn.Row(
             *parts, sizing_mode="stretch_width", margin=0,
-            styles={"gap": f"{UNIT + 2}px", "flex-wrap": "wrap", "justify-content": "end"},
+            styles={"gap": f"{UNIT + 2}px", "flex-wrap": "wrap", "justify-content": "end", "min-width": "0"},
         )  # fmt: skip
         self._busy = False
         self._offer()

@@ -171,7 +171,7 @@ class Page:
             self._notice,
             pn.Row(
                 one_of(self._overview_view, self.sequence_pane.view, flex=_LEFT), middle, right,
-                sizing_mode="stretch_both", margin=0, styles={"gap": f"{UNIT + 4}px"}, min_height=0,
+                sizing_mode="stretch_both", margin=0, styles={"gap": f"{UNIT + 4}px", "min-height": "0"},
             ),
             self.sentence.view,
             *([] if self.address is None else [self.address.view]),

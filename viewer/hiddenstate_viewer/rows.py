@@ -161,12 +161,15 @@ class PagedTable(Tabulator):
         columns of a page, its ``pressed(rows, fresh)`` is told of clicks.
     frame : DataFrame
         The rows, numbered from 0.
+    shares : mapping of str to float
+        Columns that divide the room which the others leave, and each one's share. Widths in percent would be those of
+        the size at first.
     """
 
     page: int
 
-    def __init__(self, owner: Any, frame: pd.DataFrame, **options: Any) -> None:
-        self._owner = owner
+    def __init__(self, owner: Any, frame: pd.DataFrame, *, shares: Mapping[str, float], **options: Any) -> None:
+        self._owner, self._shares = owner, shares
         self.order: NDArray[np.int64] = np.zeros(0, np.int64)
         self._marked = 0
         super().__init__(frame, pagination="remote", **options)
@@ -192,6 +195,13 @@ class PagedTable(Tabulator):
         model = super()._get_model(*arguments, **named)
         model.js_on_change("tags", CustomJS(code=_MARK_ROWS))
         return model
+
+    def _config_columns(self, *arguments: Any) -> Any:
+        columns = super()._config_columns(*arguments)
+        for column in columns:
+            if (share := self._shares.get(column.get("field"))) is not None:
+                column["widthGrow"] = share
+        return columns
 
     def _get_data(self) -> tuple[pd.DataFrame, dict[str, Any]]:
         self.order = self._owner.order_of(self.filters, self.sorters)

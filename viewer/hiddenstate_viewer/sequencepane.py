@@ -116,6 +116,7 @@ def one_of(*views: Any, flex: str) -> Any:
         styles={
             "flex": flex,
             "min-width": "0",
+            "min-height": "0",  # else Panel takes the tallest card's, and the foot of the page is pushed out of sight
             "display": "grid",
             "grid-template": "minmax(0, 1fr) / minmax(0, 1fr)",
         },

@@ -166,10 +166,8 @@ class SequenceTable:
             titles=_TITLES,
             header_tooltips=_TIPS,
             sortable={"mark": False},
-            widths={
-                "mark": 20, "id": "15%", "class": "16%", "predicted": "16%", "correct": 32, "confidence": 50,
-                "words": 34, "hits": 44,
-            },
+            widths={"mark": 22, "correct": 28, "confidence": 46, "words": 34, "hits": 44},
+            shares={"id": 3.0, "class": 3.2, "predicted": 3.7, "text": 4.5},
             formatters={
                 "confidence": NumberFormatter(format="0.0"),
                 "id": HTMLTemplateFormatter(template=_ID),

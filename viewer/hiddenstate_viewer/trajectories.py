@@ -114,7 +114,7 @@ class Foreground:
 
         self.steps = source(*STEP_COLUMNS)
         self.segments = source(*_SEGMENTS)
-        self.ends = source("x", "y", "colour")
+        self.ends = source("x", "y", "colour", "alpha")
         self.others = source(*_OTHERS)
         self.badges = source("x", "y", "text", "id", "number")
         self.flows = source("xs", "ys", "colour", "width", "name")
@@ -142,7 +142,8 @@ class Foreground:
         plot.scatter("x", "y", size=8, marker="diamond", fill_color="colour", line_color=look.ink, line_width=0.8,
                      source=self.typed_points)  # fmt: skip
         plot.scatter("x", "y", size=16, marker="x", line_color=look.ink, line_width=2.5, source=self.parting)
-        plot.scatter("x", "y", size=15, fill_color=None, line_color="colour", line_width=2.5, source=self.ends)
+        plot.scatter("x", "y", size=15, fill_color=None, line_color="colour", line_alpha="alpha", line_width=2.5,
+                     source=self.ends)  # fmt: skip
         text = {"text_font": literal(FONT), "text_font_size": f"{SMALL}px", "text_color": look.ink}
         plot.scatter("x", "y", size=16, fill_color=look.card, line_color=look.ink, line_width=1, source=self.badges)
         plot.text("x", "y", "text", source=self.badges, text_align="center", text_baseline="middle", **text)
@@ -180,7 +181,8 @@ class Foreground:
         known = np.flatnonzero(np.isfinite(places).all(axis=1))
         ends = places[known[[0, -1]]] if len(known) else places[:0]
         colours = [self.look.start, self.look.end][: len(ends)]
-        _fill(self.ends, {"x": ends[:, 0].copy(), "y": ends[:, 1].copy(), "colour": colours})
+        shown = {"colour": colours, "alpha": [1.0] * len(ends)}
+        _fill(self.ends, {"x": ends[:, 0].copy(), "y": ends[:, 1].copy(), **shown})
 
     def restyle(self, reading: Reading | None, options: ViewOptions) -> None:
         """Draw the same trajectory by other options."""
