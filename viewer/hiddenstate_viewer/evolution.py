@@ -84,6 +84,8 @@ class SequenceCharts:
         self._cells = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self._bars = ColumnDataSource({"x": [], "top": [], "colour": []})
         self.heat = self._heatmap()
+        if len(palette.classes) <= MAX_ROWS:  # known before there is a sequence, so that the first one waits less
+            self._name_rows(list(palette.classes))
         self.bars = self._barchart()
 
     def _heatmap(self) -> Any:
@@ -104,6 +106,15 @@ class SequenceCharts:
         self.heat_box = _box(self.look)
         plot.add_layout(self.heat_box)
         return plot
+
+    def _name_rows(self, names: list[str]) -> None:
+        axis, height = self.heat.yaxis[0], len(names)
+        ticks = [height - i - 0.5 + 0.6 for i in range(height)]
+        labels = {**{t: short(n) for t, n in zip(ticks, names, strict=True)}, 0.25: "output"}
+        # Only what is another one: an axis given a ticker has Bokeh count all models of the page anew.
+        axis.ticker.update(ticks=[*ticks, 0.25])
+        if axis.major_label_overrides != labels:
+            axis.major_label_overrides = labels
 
     def _barchart(self) -> Any:
         plot = quiet_figure(
@@ -157,13 +168,7 @@ class SequenceCharts:
             "dw": [count, count],
             "dh": [height, 0.5],
         }
-        ticks = [height - i - 0.5 + 0.6 for i in range(height)]
-        labels = {**{t: short(n) for t, n in zip(ticks, names, strict=True)}, 0.25: "output"}
-        axis = self.heat.yaxis[0]
-        # Only what is another one: an axis given a ticker has Bokeh count all models of the page anew.
-        axis.ticker.update(ticks=[*ticks, 0.25])
-        if axis.major_label_overrides != labels:
-            axis.major_label_overrides = labels
+        self._name_rows(names)
         jumps = reading.jumps
         self._bars.data = {
             "x": np.arange(1, len(jumps) + 1),
