@@ -63,7 +63,7 @@ class ExtractOptions:
     def __post_init__(self) -> None:
         if self.memory is not None and not _is_count(self.memory):
             raise InputError(
-                f"ExtractOptions.memory must be a number of bytes, at least one, or None, not {self.memory!r}."
+                f"ExtractOptions.memory must be None or a number of bytes, at least one, not {self.memory!r}."
             )
         if self.threads is not None and not _is_count(self.threads):
             raise InputError(
