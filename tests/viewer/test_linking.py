@@ -64,6 +64,20 @@ def hover_everywhere(visit: Visit) -> None:
     step = lone(places(visit))
     visit.hover("hs-map", *places(visit)[step].tolist())
     marks(visit, step)
+    # A segment, away from all points, stands for the step that it is.
+    spots = np.array([visit.spot("hs-map", *place) for place in places(visit).tolist()])
+    middles = (spots[1:] + spots[:-1]) / 2
+    apart = np.linalg.norm(middles[:, None] - spots[None], axis=2).min(axis=1)
+    wide = np.stack([np.linspace(spots[i], spots[i + 1], 40) for i in range(len(middles))])
+    others = np.array([
+        min(np.linalg.norm(wide[j] - middle, axis=1).min() for j in range(len(middles)) if j != i)
+        for i, middle in enumerate(middles)
+    ])  # fmt: skip
+    along = int(np.where(apart > 16, others, 0).argmax())
+    assert apart[along] > 16
+    assert others[along] > 6
+    page.mouse.move(*middles[along].tolist())
+    marks(visit, along + 1)
     if visit.selection.beside:
         page.locator('.hs-word[data-step="0"]').hover()
         marks(visit, 0)

@@ -44,8 +44,9 @@ _UNSEEN = "label { position: absolute; width: 1px; height: 1px; overflow: hidden
 TICK_CSS = f"""
 .bk-input-group label, label, label span {{ font-size: 12px; font-weight: 400; color: {INK}; }}
 .bk-input-group label, label {{ display: inline-flex; align-items: center; gap: 5px; margin: 0; cursor: pointer; }}
-label span, label input[type=checkbox] {{ margin: 0; position: static; }}
-.bk-input-group {{ flex-wrap: wrap; gap: 4px 14px; }}
+label span, label input[type=checkbox], .bk-input-group label > input[type=checkbox] + span {{ margin: 0;
+  position: static; }}
+.bk-input-group {{ flex-wrap: wrap; gap: 4px 14px; height: 100%; }}
 """
 _POPOVER = {
     **CARD,

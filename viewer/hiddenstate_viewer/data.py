@@ -29,7 +29,7 @@ from hiddenstate_core.analysis import (
 )
 from hiddenstate_core.analysis.spatial import SpatialOrder, spatial_order
 from hiddenstate_core.distances import StepDistances, sequence_distances, step_distances
-from hiddenstate_core.errors import HiddenStateError
+from hiddenstate_core.errors import HiddenStateError, InputError
 from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.colours import Palette
 from hiddenstate_viewer.theme import LIGHT, Look
@@ -327,9 +327,16 @@ class ViewData:
 
         Raises
         ------
+        InputError
+            The trace of a language model.
         HiddenStateError
             Something that the page needs cannot be read.
         """
+        if self.trace.task == "language_model":
+            raise InputError(
+                f"{self.trace.path} was recorded from a language model, and the page shows classifiers only. Read it "
+                "in Python: target_probability() and top_tokens() of the trace give its next words."
+            )
         try:
             _ = self.table, self.palette, self.predicted
             for name in self.trace.projections[:1]:

@@ -5,6 +5,7 @@
   if (window.hiddenstate) return
   const pages = new Map()
   const REACH = 14 // pixels within which a point of the trajectory is taken to be meant
+  const BESIDE = 4 // and a segment of it
   const PALE = 0.12 // of the way that lies beyond the scrubber
   const [WHOLE, LEAST, MOST] = [20000, 40, 400] // milliseconds of playback: of all words, and of one
 
@@ -164,6 +165,22 @@
     return best
   }
 
+  // The step that a segment under the pointer leads to.
+  const alongside = (map, x, y) => {
+    const [across, up] = scale(map.plot)
+    const [x0, y0, x1, y1] = ["x0", "y0", "x1", "y1"].map((name) => column(map.segments, name))
+    let best = -1
+    let least = BESIDE * BESIDE
+    for (let i = 0; i < x0.length; i++) {
+      const [ax, ay] = [(x0[i] - x) * across, (y0[i] - y) * up]
+      const [bx, by] = [(x1[i] - x0[i]) * across, (y1[i] - y0[i]) * up]
+      const share = Math.min(Math.max(-(ax * bx + ay * by) / (bx * bx + by * by || 1), 0), 1)
+      const squared = (ax + share * bx) ** 2 + (ay + share * by) ** 2
+      if (squared < least) [best, least] = [i + 1, squared]
+    }
+    return best
+  }
+
   const relabel = (page) => {
     if (page.pending) return
     page.pending = requestAnimationFrame(() => {
@@ -313,7 +330,9 @@
     },
     over(id, number, x, y) {
       const page = pages.get(id)
-      if (page) mark(page, nearest(page.maps[number], x, y))
+      if (!page) return
+      const point = nearest(page.maps[number], x, y)
+      mark(page, point >= 0 ? point : alongside(page.maps[number], x, y))
     },
     leave(id) {
       const page = pages.get(id)

@@ -167,7 +167,7 @@ class SequenceTable:
             header_tooltips=_TIPS,
             sortable={"mark": False},
             widths={"mark": 22, "correct": 28, "confidence": 46, "words": 34, "hits": 44},
-            shares={"id": 3.0, "class": 3.2, "predicted": 3.7, "text": 4.5},
+            shares={"id": 3.0, "class": 3.8, "predicted": 4.0, "text": 3.6},
             formatters={
                 "confidence": NumberFormatter(format="0.0"),
                 "id": HTMLTemplateFormatter(template=_ID),

@@ -153,7 +153,7 @@ class Foreground:
         font = FONT.replace('"', "'")
         for renderers, tip in (([line], _STEP_TIP), ([segments], _SEGMENT_TIP), ([others], _OTHER_TIP)):
             plot.add_tools(
-                HoverTool(renderers=renderers, tooltips=tip.format(font=font), attachment="horizontal",
+                HoverTool(renderers=renderers, tooltips=tip.format(font=font), attachment="horizontal", limit=1,
                           point_policy="follow_mouse", line_policy="interp", visible=False)
             )  # fmt: skip
 
