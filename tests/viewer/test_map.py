@@ -177,6 +177,30 @@ def test_zoom_from_a_picture_to_points_and_back(
     assert tab.complaints == []
 
 
+def test_a_picture_that_never_came_is_asked_for_again(
+    serve_map: Any, open_tab: Any, data: Callable[[str], ViewData], dense: None
+) -> None:
+    served = serve_map(data("binary"))
+    tab = open_tab(served.address)
+    settled(tab)
+    shown, lost = served.maps[0], []
+    apply = shown._apply
+
+    def lose(*arguments: Any) -> None:
+        shown._apply = apply
+        lost.append(arguments)
+
+    shown._apply = lose
+    tab.page.mouse.move(*on_screen(tab, *shown.place(np.array([200]))[0].tolist()))
+    tab.page.mouse.wheel(0, -240)
+    tab.until(lambda: lost, "a lost picture")
+    before = tab.page.evaluate(STATE)
+    assert not before["current"]
+    # Nothing moves meanwhile: the page asks by itself.
+    assert settled(tab)["pictures"] > before["pictures"]
+    assert tab.complaints == []
+
+
 def test_click_and_tooltip(serve_map: Any, open_tab: Any, data: Callable[[str], ViewData]) -> None:
     view = data("binary")
     served = serve_map(view)

@@ -49,6 +49,13 @@
       map.since = now
       map.stale = false
       map.waiting = ask(map, "window", wanted)
+      clearTimeout(map.late)
+      map.late = setTimeout(() => {
+        if (!map.waiting) return
+        map.waiting = 0
+        map.wanted = ""
+        look(map)
+      }, PATIENCE)
     })
   }
 
