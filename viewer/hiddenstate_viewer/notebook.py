@@ -179,7 +179,7 @@ class Viewer:
         HiddenStateError
             Nothing of that name, an ending that it cannot have, or nothing selected.
         """
-        make_export(self.data, self.selection, self._look, what, path)
+        make_export(self.data, self.selection, self._look, what, path, typed=self._page.sentence.typed)
 
     def to_html(self, path: str | os.PathLike[str]) -> None:
         """Write what the page shows as an HTML file that needs nothing else."""
