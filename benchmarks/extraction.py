@@ -30,6 +30,8 @@ _WORDS = 20_000
 _EVERYTHING = ("hidden", "cell", "input", "forget", "candidate", "output")
 #: Steps that are run for a number of hidden units: some seconds of work each.
 _STEPS = {20: 6_000_000, 100: 4_000_000, 256: 1_200_000, 1024: 100_000}
+#: Bytes of rows that are kept at a time: as many as PyTorch's loop keeps of its longest batch of 1,024 units.
+_ROWS = 2**31
 #: Batch sizes that PyTorch is given; its best one counts.
 _BATCHES = (64, 256)
 
@@ -244,7 +246,7 @@ def _hiddenstate(task: Task) -> dict[str, Any]:
     for name, record in (("hidden", Record(probabilities=False)), ("everything", as_record(_EVERYTHING, "lstm"))):
         plan = make_plan(model, corpus, record)
         engine = Engine(plan, model.params)
-        portions = plan.portions(max(1, 2**29 // (plan.shard * plan.row_bytes)))
+        portions = plan.portions(max(1, _ROWS // (plan.shard * plan.row_bytes)))
         rows = engine.rows(portions[0])
 
         def work(engine: Engine = engine, portions: Any = portions, rows: Any = rows) -> None:
