@@ -166,16 +166,7 @@ class Overview:
 
         data, look = self.data, self.look
         self.bars = class_bars(data, lambda actual: self.choose(actual, -1), look)
-        self._row = BoxAnnotation(
-            top=0,
-            bottom=1,
-            visible=False,
-            fill_color=None,
-            line_color=look.ink,
-            line_alpha=1,
-            line_width=2,
-            level="overlay",
-        )
+        self._row = _frame(look, level="overlay")
         self.bars.add_layout(self._row)
         self.confusion = ConfusionPlot(data, self.choose, look)
         legend = 20 * (min(self.confusion.count, MOST_BARS) // 4)
@@ -264,17 +255,7 @@ class ConfusionPlot:
         self.count = len(data.overview.classes)
         self.shares = _holoviews().streams.Stream.define("Shares", rows=False)()
         self.plot = self._figure()
-        self.box = BoxAnnotation(
-            left=-1,
-            right=0,
-            top=0,
-            bottom=1,
-            visible=False,
-            fill_color=None,
-            line_color=look.ink,
-            line_alpha=1,
-            line_width=2,
-        )
+        self.box = _frame(look, left=-1, right=0)
         self.plot.add_layout(self.box)
         if choose is not None:
 
@@ -353,6 +334,13 @@ class ConfusionPlot:
             attachment="below",
         )
         return _render(_holoviews().DynamicMap(functools.partial(self._overlay, tip), streams=[self.shares]))
+
+
+def _frame(look: Look, **options: Any) -> BoxAnnotation:
+    """A frame round what is chosen, not shown yet."""
+    return BoxAnnotation(
+        top=0, bottom=1, visible=False, fill_color=None, line_color=look.ink, line_alpha=1, line_width=2, **options
+    )
 
 
 def _holoviews() -> Any:
