@@ -29,9 +29,10 @@ _EMBEDDING = 32
 _WORDS = 20_000
 _EVERYTHING = ("hidden", "cell", "input", "forget", "candidate", "output")
 #: Steps that are run for a number of hidden units: some seconds of work each.
-_STEPS = {20: 6_000_000, 100: 4_000_000, 256: 1_200_000, 1024: 100_000}
-#: Bytes of rows that are kept at a time: as many as PyTorch's loop keeps of its longest batch of 1,024 units.
-_ROWS = 2**31
+_STEPS = {20: 5_000_000, 100: 3_000_000, 256: 800_000, 1024: 80_000}
+#: Bytes of rows that are kept in memory at a time: those of so many steps, within limits. (PyTorch's loop keeps 4 GB of
+#: its longest batch of 1,024 units.)
+_KEPT, _LEAST, _MOST = 2**17, 2**29, 2**31
 #: Batch sizes that PyTorch is given; its best one counts.
 _BATCHES = (64, 256)
 
@@ -246,7 +247,8 @@ def _hiddenstate(task: Task) -> dict[str, Any]:
     for name, record in (("hidden", Record(probabilities=False)), ("everything", as_record(_EVERYTHING, "lstm"))):
         plan = make_plan(model, corpus, record)
         engine = Engine(plan, model.params)
-        portions = plan.portions(max(1, _ROWS // (plan.shard * plan.row_bytes)))
+        kept = max(_LEAST, min(_MOST, _KEPT * plan.row_bytes))
+        portions = plan.portions(max(1, kept // (plan.shard * plan.row_bytes)))
         rows = engine.rows(portions[0])
 
         def work(engine: Engine = engine, portions: Any = portions, rows: Any = rows) -> None:
@@ -303,15 +305,26 @@ def _corpus(lengths: NDArray[np.int64]) -> Any:
 
 
 def _write_raw(folder: Path, size: int, shard: int) -> None:
-    """Write as many bytes one after another into files as large as a store's shards, each synced."""
+    """Write as many bytes one after another into files as large as a store's shards, each synced; past the system's page
+    cache where the disk allows it, which is the faster way."""
+    from hiddenstate_core.traces.shardfile import aligned_empty
+
     folder.mkdir()
-    data = memoryview(np.random.default_rng(0).integers(0, 255, shard, np.uint8).data)
+    whole = -(-shard // 4096) * 4096
+    data = aligned_empty((whole,), np.uint8)
+    data[:] = np.random.default_rng(0).integers(0, 255, whole, np.uint8)
     for number, at in enumerate(range(0, size, shard)):
-        with (folder / str(number)).open("wb", buffering=0) as file:
-            part = data[: min(shard, size - at)]
+        part = memoryview(data)[: -(-min(shard, size - at) // 4096) * 4096]
+        try:
+            file = os.open(folder / str(number), os.O_WRONLY | os.O_CREAT | getattr(os, "O_DIRECT", 0))
+        except OSError:  # a file system without
+            file = os.open(folder / str(number), os.O_WRONLY | os.O_CREAT)
+        try:
             while len(part):
-                part = part[file.write(part) :]
-            os.fsync(file.fileno())
+                part = part[os.write(file, part) :]
+            os.fsync(file)
+        finally:
+            os.close(file)
 
 
 def _torch(task: Task) -> dict[str, Any]:
