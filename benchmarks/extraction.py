@@ -305,8 +305,10 @@ def _corpus(lengths: NDArray[np.int64]) -> Any:
 
 
 def _write_raw(folder: Path, size: int, shard: int) -> None:
-    """Write as many bytes one after another into files as large as a store's shards, each synced; past the system's page
-    cache where the disk allows it, which is the faster way."""
+    """Write as many bytes one after another into files as large as a store's shards, each synced.
+
+    Past the system's page cache where the disk allows it, which is the faster way.
+    """
     from hiddenstate_core.traces.shardfile import aligned_empty
 
     folder.mkdir()
