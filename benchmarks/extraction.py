@@ -29,7 +29,7 @@ _EMBEDDING = 32
 _WORDS = 20_000
 _EVERYTHING = ("hidden", "cell", "input", "forget", "candidate", "output")
 #: Steps that are run for a number of hidden units: some seconds of work each.
-_STEPS = {20: 5_000_000, 100: 3_000_000, 256: 800_000, 1024: 80_000}
+_STEPS = {20: 12_000_000, 100: 3_000_000, 256: 800_000, 1024: 80_000}
 #: Bytes of rows that are kept in memory at a time: those of so many steps, within limits. (PyTorch's loop keeps 4 GB of
 #: its longest batch of 1,024 units.)
 _KEPT, _LEAST, _MOST = 2**17, 2**29, 2**31
@@ -113,17 +113,17 @@ def _told(plan: Plan, source: str, rows: list[dict[str, Any]]) -> dict[str, Any]
 
 
 def review_lengths() -> tuple[NDArray[np.int64], str]:
-    """Words of each film review of IMDB's test split in a random order, or lengths drawn as they are spread."""
+    """Words of each labelled film review of IMDB in a random order, or lengths drawn as they are spread."""
     from hiddenstate_core.corpora.load import load_corpus
     from hiddenstate_core.errors import HiddenStateError
 
     rng = np.random.default_rng(0)
     try:
-        lengths = load_corpus("imdb", vocabulary=_WORDS, progress=False).test.lengths
+        corpus = load_corpus("imdb", vocabulary=_WORDS, progress=False)
     except HiddenStateError:
-        drawn = np.exp(rng.normal(np.log(174), 0.65, 25_000))
+        drawn = np.exp(rng.normal(np.log(174), 0.65, 50_000))
         return np.clip(drawn, 4, 2500).astype(np.int64), "log-normal, as IMDB reviews are long"
-    return rng.permutation(lengths), "IMDB, 25,000 test reviews"
+    return rng.permutation(corpus.lengths[corpus.labels >= 0]), "IMDB, the 50,000 labelled reviews"
 
 
 def section(told: dict[str, Any]) -> str:
