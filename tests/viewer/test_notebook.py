@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from hiddenstate_viewer import Viewer
 from hiddenstate_viewer.data import ViewData
-from hiddenstate_viewer.state import Stroke
+from hiddenstate_viewer.state import Selection, Stroke
 
 from hiddenstate_core.analysis import Query
 from hiddenstate_core.errors import HiddenStateError, InputError
+from tests.fakes import make_corpus, make_model
 
 _CELLS = (
     """
@@ -104,3 +105,89 @@ def test_a_viewer_that_is_closed_leaves_nothing_shown(data: Callable[[str], View
     del viewer
     gc.collect()
     assert len(pn.state._views) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("sequence", 9999, "Sequence 9999 does not exist"),
+        ("sequence", -1, "Sequence -1 does not exist"),
+        ("sequence", "3", "named by its number"),
+        ("compared", (9999,), "Sequence 9999 does not exist"),
+        ("compared", tuple(range(13)), "At most 12"),
+        ("compared", 3, "as a tuple"),
+        ("flows", (7,), "Class 7 does not exist"),
+        ("strokes", (Stroke("nope", "add", (0, 1, 1), (0, 0, 1)),), "no projection 'nope'"),
+        ("query", "correct:no", "a hiddenstate_core.Query"),
+        ("query", Query(labels=(9,)), "no class 9"),
+        ("step", 9999, "no word 9999"),
+        ("projection", "nope", "no projection 'nope'"),
+        ("beside", "nope", "no projection 'nope'"),
+        ("layer", 7, "no recorded layer 7"),
+        ("direction", "sideways", "no direction 'sideways'"),
+        ("quantity", "gate:nope", "no quantity 'gate:nope'"),
+        ("colour_by", "nope", "cannot be coloured by 'nope'"),
+        ("colour_by", "unit:99", "cannot be coloured by 'unit:99'"),
+        ("window", (1, 0, 0, 1), "A window is"),
+        ("text", 5, "text cannot be 5"),
+        ("options", {}, "one by one"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_and_leaves_the_selection(
+    data: Callable[[str], ViewData], name: str, value: object, says: str
+) -> None:
+    selection = Selection(data("binary"), sequence=3, step=0)
+    before = getattr(selection, name)
+    with pytest.raises(InputError, match=says):
+        setattr(selection, name, value)
+    assert getattr(selection, name) is before
+
+
+def test_a_misspelt_name_is_refused_with_the_near_ones(data: Callable[[str], ViewData]) -> None:
+    selection = Selection(data("binary"))
+    with pytest.raises(AttributeError, match="no 'sequnce'; did you mean sequence") as caught:
+        selection.sequnce = 3  # type: ignore[attr-defined]
+    assert isinstance(caught.value, HiddenStateError)
+    with pytest.raises(InputError, match="did you mean label_after_distance"):
+        selection.options.label_after_distnce = True  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="cannot be set"):
+        selection.rows = (1,)  # type: ignore[assignment, misc]
+    with pytest.raises(InputError, match="change_threshold cannot be 300"):
+        selection.options.change_threshold = 300
+    with pytest.raises(InputError, match="no sequence is read"):
+        selection.step = 0
+
+
+def test_numbers_of_numpy_are_taken_and_the_cursor_goes_where_its_word_is_not(
+    data: Callable[[str], ViewData],
+) -> None:
+    made = data("binary")
+    lengths = made.trace.lengths
+    long, short = int(lengths.argmax()), int(lengths.argmin())
+    selection = Selection(made, step=int(lengths[long]) - 1, sequence=long)
+    seen: list[tuple[int | None, int | None]] = []
+    selection.param.watch(lambda event: seen.append((selection.sequence, selection.step)), "sequence")
+    selection.sequence = np.int64(short)  # type: ignore[assignment]
+    assert seen == [(short, None)]
+    assert type(selection.sequence) is int
+    selection.compared = [np.int64(4), 4]  # type: ignore[assignment]
+    assert selection.compared == (4,)
+    selection.colour_by = "unit:3"
+    selection.param.update(sequence=long, step=3)
+    assert selection.step == 3
+
+
+def test_a_viewer_takes_only_the_checkpoint_that_recorded_its_trace(
+    stores: dict[str, Path], data: Callable[[str], ViewData], tmp_path: Path
+) -> None:
+    make_model(make_corpus(60)).save(tmp_path / "right")
+    make_model(make_corpus(60), seed=9).save(tmp_path / "wrong")
+    with pytest.raises(InputError, match=r"wrong did not record .*binary\.zarr"):
+        Viewer(stores["binary"], model=tmp_path / "wrong")
+    with pytest.raises(HiddenStateError, match="nowhere"):
+        Viewer(stores["binary"], model=tmp_path / "nowhere")
+    with pytest.raises(InputError, match="has its model already"):
+        Viewer(data("binary"), model=tmp_path / "right")
+    viewer = Viewer(stores["binary"], model=tmp_path / "right")
+    with viewer, pytest.raises(InputError, match=r"no view 'nope'; there is .*map"):
+        viewer.show_in("nope")

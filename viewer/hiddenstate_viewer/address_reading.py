@@ -11,9 +11,10 @@ from urllib.parse import quote, unquote
 
 import param
 
-from hiddenstate_core.analysis import Query, available
+from hiddenstate_core.analysis import Query
 from hiddenstate_core.errors import InputError
 from hiddenstate_viewer.address_writing import MOST_TEXT, OPTIONS
+from hiddenstate_viewer.checks import colours_states
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.options import ViewOptions
 from hiddenstate_viewer.query_line import class_number, read_list, read_pair
@@ -105,7 +106,8 @@ def from_query(
 
 def apply(selection: Selection, values: Values) -> None:
     """Set what `from_query` gave, all at once."""
-    rest = dict(values)
+    # The sequence first: the cursor is checked against it.
+    rest = {name: values[name] for name in sorted(values, key=lambda name: name != "sequence")}
     selection.options.param.update(**rest.pop("options", {}))
     selection.param.update(**rest)
 
@@ -284,12 +286,6 @@ def _option(name: str, text: str) -> Any:
 
 
 def _colour(data: ViewData, text: str) -> str:
-    key, _, number = text.rpartition(":")
-    for layer in data.layers or (-1,):
-        choices = {choice.key: choice.count for choice in available(data.trace, layer)}
-        if text in choices and choices[text] is None:
-            return text
-        count = choices.get(key)
-        if count is not None and _WHOLE.fullmatch(number) and 0 <= int(number) < count:
-            return text
-    raise _Wrong("is no way to colour the states here")
+    if not colours_states(data, text):
+        raise _Wrong("is no way to colour the states here")
+    return text

@@ -13,6 +13,8 @@ from typing import Any
 import pandas as pd
 import panel as pn
 
+from hiddenstate_core.errors import InputError
+from hiddenstate_core.models import Model
 from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.export import make_export
@@ -54,7 +56,7 @@ class Viewer:
     Raises
     ------
     HiddenStateError
-        There is no trace, or it is damaged.
+        There is no trace, or it is damaged; no checkpoint at `model`, or one that recorded another trace.
 
     Notes
     -----
@@ -71,7 +73,11 @@ class Viewer:
     ) -> None:
         if not isinstance(trace, ViewData):
             opened = trace if isinstance(trace, Trace) else Trace(trace)
+            if model is not None:
+                _check_model(opened, model)
             trace = ViewData(opened, model=model)
+        elif model is not None:
+            raise InputError("A ViewData has its model already: name it there, ViewData(trace, model=...).")
         self.data = trace
         self.data.check()
         self._look = DARK if dark else LIGHT
@@ -112,10 +118,13 @@ class Viewer:
 
         Raises
         ------
-        KeyError
+        InputError
             No such view; see `panes`.
         """
-        pane = self.panes[name]
+        panes = self.panes
+        if name not in panes:
+            raise InputError(f"There is no view {name!r:.60}; there is {', '.join(panes)}.")
+        pane = panes[name]
         self._beat()
         return pn.Column(
             pane, sizing_mode="stretch_width", margin=0, height=480, stylesheets=[f":host {{ {self._look.css} }}"]
@@ -184,6 +193,17 @@ class Viewer:
     def to_html(self, path: str | os.PathLike[str]) -> None:
         """Write what the page shows as an HTML file that needs nothing else."""
         self.save(path, "page")
+
+
+def _check_model(trace: Trace, model: str | os.PathLike[str]) -> None:
+    """Refuse a checkpoint that cannot read texts for a trace, before anything is shown."""
+    found = Model.load(model)
+    made: Any = trace.attributes.get("model")
+    if not isinstance(made, dict) or made.get("fingerprint") != found.fingerprint:
+        raise InputError(
+            f"The checkpoint {os.fspath(model)} did not record {trace.path}; give the one that did, or leave it out. "
+            f"Its fingerprint is {found.fingerprint[:12]}."
+        )
 
 
 def _load() -> None:

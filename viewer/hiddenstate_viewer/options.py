@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 import param
 
-__all__ = ["LABEL_RULES", "ViewOptions"]
+from hiddenstate_core.errors import InputError
+
+__all__ = ["LABEL_RULES", "Steered", "UnknownNameError", "ViewOptions"]
 
 #: Options that label words in the map, by what each goes by.
 LABEL_RULES = {
@@ -16,7 +19,54 @@ LABEL_RULES = {
 }
 
 
-class ViewOptions(param.Parameterized):
+class UnknownNameError(InputError, AttributeError):
+    """A name that the selection or its options do not have, or one that cannot be set."""
+
+
+class Steered(param.Parameterized):
+    """What is set from Python: a value that cannot be meant and a misspelt name are refused in one sentence.
+
+    Raises
+    ------
+    UnknownNameError
+        Setting a name that there is not, or one that follows from the others.
+    InputError
+        Setting a value that there cannot be; the old one stays.
+    """
+
+    #: What can be set besides the parameters.
+    _plain: tuple[str, ...] = ()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        kind = type(self)
+        # Names with an underscore are param's and our own; param's come before there is a parameter to look at.
+        if name.startswith("_") or name == "name":
+            super().__setattr__(name, value)
+            return
+        if name not in kind.param and name not in self._plain:
+            raise UnknownNameError(_unknown(kind, name))
+        value = self._checked(name, value)
+        try:
+            super().__setattr__(name, value)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{name} cannot be {value!r:.60}: {str(error).rstrip('.')}.") from error
+
+    def _checked(self, name: str, value: Any) -> Any:
+        """The value as it is kept; raises `InputError` for one that cannot be meant."""
+        return value
+
+
+def _unknown(kind: type[Steered], name: str) -> str:
+    what = "selection" if kind.__name__ == "Selection" else "options"
+    names = sorted({*kind.param, *kind._plain} - {"name"})
+    if hasattr(kind, name):
+        return f"{name!r} of the {what} cannot be set, it follows from the rest; what can be set is {', '.join(names)}."
+    near = difflib.get_close_matches(name, names, 3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}."
+    return f"The {what} {'has' if what == 'selection' else 'have'} no {name!r}; {hint}"
+
+
+class ViewOptions(Steered):
     """How the views of one session draw.
 
     The rules and their defaults are those of Garcia, Munz and Weiskopf (2021). "After" labels a word where the step to

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from hiddenstate_core.analysis import Query
 from hiddenstate_core.errors import InputError
+from hiddenstate_viewer.checks import MOST_COMPARED, check_class, check_sequence, checked_value
 from hiddenstate_viewer.data import ViewData
-from hiddenstate_viewer.options import ViewOptions
+from hiddenstate_viewer.options import Steered, ViewOptions
 
 __all__ = ["MOST_COMPARED", "STROKE_MODES", "Selection", "Stroke"]
 
-#: Sequences drawn beside the one that is read.
-MOST_COMPARED = 12
 #: What a lasso or box does to what was selected before it.
 STROKE_MODES = ("replace", "add", "remove")
 
@@ -51,7 +50,7 @@ class Stroke:
             raise InputError("The corners of a stroke must be finite numbers.")
 
 
-class Selection(param.Parameterized):
+class Selection(Steered):
     """What is looked at, and how: readable, settable and watchable from Python.
 
     Attributes
@@ -84,7 +83,22 @@ class Selection(param.Parameterized):
         Part of the map in sight; None is the whole.
     options : ViewOptions
         What is labelled, faded and thickened.
+
+    Raises
+    ------
+    InputError
+        Setting what the trace does not have: a sequence, word, class, map, layer, colouring... of that name or number.
+        The old value stays.
+    UnknownNameError
+        Setting a name that there is not (an `InputError` and an `AttributeError`).
+
+    Notes
+    -----
+    Where another sequence is set, the cursor goes if that has no such word. In ``selection.param.update(sequence=...,
+    step=...)`` the sequence comes first.
     """
+
+    _plain = ("data", "options")
 
     sequence = param.Integer(default=None, allow_None=True)
     compared = param.ClassSelector(class_=tuple, default=())
@@ -108,10 +122,26 @@ class Selection(param.Parameterized):
         names = trace.projections
         if "projection" not in values and names:
             values["projection"] = next((n for n in names if "tsne" in n.lower() or "t-sne" in n.lower()), names[0])
-        super().__init__(**values)
         self.data = data
+        if "sequence" in values:  # the cursor is checked against it
+            values = {"sequence": values.pop("sequence"), **values}
+        super().__init__(**values)
         self.options = ViewOptions(black_trajectory=len(trace.classes) > 2)
         self._masks: dict[str, tuple[Any, Any]] = {}
+
+    def _checked(self, name: str, value: Any) -> Any:
+        if name == "data" and not isinstance(value, ViewData):
+            raise InputError(f"The data of a selection is a ViewData, not {value!r:.60}.")
+        if name == "options" and not isinstance(value, ViewOptions):
+            raise InputError("The options are set one by one, such as selection.options.point_size = 6.")
+        if name in self._plain:
+            return value
+        value = checked_value(self.data, name, value, self.sequence if name == "step" else None)
+        if name == "sequence" and self.step is not None and value != self.sequence:
+            offsets = self.data.trace.offsets
+            if value is None or self.step >= int(offsets[value + 1] - offsets[value]):
+                self.step = None
+        return value
 
     # -- what is selected -------------------------------------------------------------------------------------------
 
@@ -124,7 +154,7 @@ class Selection(param.Parameterized):
             No such sequence.
         """
         if sequence is not None:
-            self._check(sequence)
+            sequence = check_sequence(self.data, sequence)
         self.param.update(sequence=sequence, step=None)
 
     def toggle(self, sequence: int) -> None:
@@ -139,7 +169,7 @@ class Selection(param.Parameterized):
         InputError
             No such sequence, or too many of them.
         """
-        self._check(sequence)
+        sequence = check_sequence(self.data, sequence)
         if sequence in self.compared:
             self.compared = tuple(other for other in self.compared if other != sequence)
             return
@@ -155,8 +185,7 @@ class Selection(param.Parameterized):
         InputError
             No such class.
         """
-        if not 0 <= label < len(self.data.trace.classes):
-            raise InputError(f"Class {label} does not exist; there are {len(self.data.trace.classes)}.")
+        label = check_class(self.data, label)
         known = self.flows
         self.flows = tuple(c for c in known if c != label) if label in known else (*known, label)
 
@@ -228,11 +257,6 @@ class Selection(param.Parameterized):
             self._masks[name] = known = (key, make())
         return known[1]
 
-    def _check(self, sequence: int) -> None:
-        count = len(self.data.trace)
-        if not 0 <= sequence < count:
-            raise InputError(f"Sequence {sequence} does not exist; the trace has {count} sequences, 0..{count - 1}.")
-
     def choose(self, sequences: Sequence[int]) -> None:
         """Read the first of these sequences and draw the others beside it.
 
@@ -241,9 +265,8 @@ class Selection(param.Parameterized):
         InputError
             No such sequence, or too many of them.
         """
-        for sequence in sequences:
-            self._check(sequence)
+        numbers = [check_sequence(self.data, sequence) for sequence in sequences]
         if len(sequences) > MOST_COMPARED + 1:
             raise InputError(f"At most {MOST_COMPARED + 1} sequences are drawn together, not {len(sequences)}.")
-        rest = tuple(dict.fromkeys(int(s) for s in sequences[1:]))
-        self.param.update(sequence=int(sequences[0]) if len(sequences) else None, compared=rest, step=None)
+        rest = tuple(dict.fromkeys(numbers[1:]))
+        self.param.update(sequence=numbers[0] if numbers else None, compared=rest, step=None)
