@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import importlib.util
 import os
@@ -123,7 +124,7 @@ def view(
         models=models,
         options=options,
         open_browser=open_browser,
-        on_ready=_say_address,
+        on_ready=functools.partial(_say_address, origins=() if options is None else options.origins),
     )
     return None
 
@@ -211,5 +212,8 @@ def _in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def _say_address(address: str) -> None:
+def _say_address(address: str, origins: Sequence[str] = ()) -> None:
     print(f"Serving at {address} (Ctrl-C stops)", flush=True)
+    for origin in origins:
+        # Whether the proxy speaks http or https is its own affair: what was given is shown.
+        print(f"Through the proxy: {origin.strip().rstrip('/')}/{address.split('/', 3)[3]}", flush=True)

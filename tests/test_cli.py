@@ -54,7 +54,33 @@ def test_info(small_trace: Trace, capfd: pytest.CaptureFixture[str]) -> None:
     assert found["seed"] == 0
     assert found["schema"] == 2
     assert main(["info", str(small_trace.path)]) == 0
-    assert "negative, positive" in capfd.readouterr().out
+    out = capfd.readouterr().out
+    assert "negative, positive" in out
+    assert "units by layer   12, 8\n" in out
+    assert "layers recorded  no. 0, no. 1 (counted from 0)\n" in out
+
+
+def test_classes_with_commas_are_told_apart() -> None:
+    from hiddenstate_core.cli.info import _text
+
+    assert _text("classes", ["a, b", "c"]) == '"a, b", "c"'
+
+
+def test_the_list_of_commands_cuts_no_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = " ".join(capfd.readouterr().out.partition("Commands:")[2].split())
+    assert "..." not in out
+    assert "Record hidden states, cell states, gates and predictions at every step into a Zarr store." in out
+
+
+def test_the_address_behind_a_proxy_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    from hiddenstate_core.viewing import _say_address
+
+    _say_address("http://127.0.0.1:5006/tools/states/?token=abc", ("states.example.org", "https://b.example.org/"))
+    assert capfd.readouterr().out.splitlines()[1:] == [
+        "Through the proxy: states.example.org/tools/states/?token=abc",
+        "Through the proxy: https://b.example.org/tools/states/?token=abc",
+    ]
 
 
 def test_bad_arguments_get_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +95,9 @@ def test_bad_arguments_get_one_line(tmp_path: Path, capfd: pytest.CaptureFixture
     assert "no trace store at" in refused(capfd, "report", tmp_path / "nowhere")
     assert "no demonstration 'mnist'" in refused(capfd, "demo", "mnist", "--out", tmp_path / "d")
     assert "no corpus 'mnist'" in refused(capfd, "data", "mnist")
-    assert "mnist" in refused(capfd, "train", "mnist")
+    assert "corpus_from_texts(texts, labels)" in refused(capfd, "train", "mine.csv")
+    assert "Did you mean 'train'? See" in refused(capfd, "tarin")
+    assert "--hidden takes numbers of units from 1" in refused(capfd, "train", "stdlib", "--hidden", "8,0")
     assert "no model at" in refused(capfd, "extract", tmp_path / "nowhere", tmp_path / "t.zarr")
     assert "--topics" in refused(capfd, "data", "reuters", "--topics", ",")
     assert "--hidden" in refused(capfd, "train", "stdlib", "--hidden", "many")
@@ -91,10 +119,14 @@ def test_bad_values_for_a_store(tmp_path: Path, capfd: pytest.CaptureFixture[str
     assert ".html, .png, .svg or .pdf" in refused(capfd, "report", trace.path, "--out", tmp_path / "r.gif")
     assert "no view 'maps'" in refused(capfd, "report", trace.path, "--view", "maps", "--out", tmp_path / "r.svg")
     assert "Sequence 99" in refused(capfd, "report", trace.path, "--sequence", "99", "--out", tmp_path / "r.html")
+    assert "no folder" in refused(capfd, "report", trace.path, "--out", tmp_path / "nowhere" / "r.html")
+    assert not (tmp_path / "nowhere").exists()
     metadata = json.loads((trace.path / "zarr.json").read_text())
     metadata["attributes"]["schema"] = 7
     (trace.path / "zarr.json").write_text(json.dumps(metadata))
     assert "schema 7" in refused(capfd, "info", trace.path)
+    (trace.path / "zarr.json").write_text("{ broken")
+    assert "Copy the store again, or record it again" in refused(capfd, "info", trace.path)
 
 
 def test_a_model_of_no_known_corpus_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

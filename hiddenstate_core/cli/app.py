@@ -50,7 +50,9 @@ def _root(
 def _register() -> None:
     for name in _COMMANDS:
         module = importlib.import_module(f"hiddenstate_core.cli.{name}")
-        app.command(name, help=(module.command.__doc__ or "").strip())(module.command)
+        told = (module.command.__doc__ or "").strip()
+        # Whole in the list of commands too, where it is else cut to the width of the terminal.
+        app.command(name, help=told, short_help=" ".join(told.split("\n\n")[0].split()))(module.command)
 
 
 _register()
@@ -62,7 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = command.main(args=arguments, prog_name="hiddenstate", standalone_mode=False)
     except TyperException as error:
-        return fail(f"{error.format_message().rstrip('.')}. {_hint(error)}")
+        told = error.format_message().rstrip(". ")
+        return fail(f"{told}{'' if told.endswith(('?', '!')) else '.'} {_hint(error)}")
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except BrokenPipeError:

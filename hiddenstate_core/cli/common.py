@@ -64,6 +64,8 @@ def parse_units(text: str | None) -> tuple[int, ...] | None:
         raise InputError(
             f"--hidden takes numbers of units separated by commas, such as 64,32; not {text!r}."
         ) from error
+    if min(units) < 1:
+        raise InputError(f"--hidden takes numbers of units from 1 on, such as 64,32; not {text!r}.")
     return units
 
 

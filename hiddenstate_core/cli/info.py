@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "describe"]
 
+#: What is printed for a key that would be read wrongly.
+_TITLES = {"layers": "units by layer", "recorded_layers": "layers recorded"}
+
 
 def command(
     store: Annotated[Path, typer.Argument(help="A trace store.")],
@@ -23,8 +26,10 @@ def command(
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
         return
+    # Of a language model the figure is a share of words, not of sequences.
+    titles = _TITLES | ({"test_accuracy": "next words right"} if found["task"] == "language_model" else {})
     for key, value in found.items():
-        typer.echo(f"{key.replace('_', ' '):<16} {_text(key, value)}")
+        typer.echo(f"{titles.get(key, key.replace('_', ' ')):<16} {_text(key, value)}")
 
 
 def describe(store: Path) -> dict[str, Any]:
@@ -92,6 +97,10 @@ def _text(key: str, value: Any) -> str:
         return "each step has a row" if value == 1 else f"every {value} steps have a row, and each sequence's last one"
     if isinstance(value, list) and not value:
         return "none"
+    if key == "recorded_layers":
+        return ", ".join(f"no. {number}" for number in value) + " (counted from 0)"
+    if key == "classes" and any("," in name for name in value):
+        return ", ".join(json.dumps(name, ensure_ascii=False) for name in value)
     if isinstance(value, dict):
         return ", ".join(f"{k} {v}" for k, v in value.items())
     if isinstance(value, list):

@@ -37,6 +37,8 @@ def command(
     ending = out.suffix.lower()
     if ending != ".html" and ending not in _PICTURES:
         raise InputError(f"A report is written as .html, .png, .svg or .pdf, not {out.name!r}.")
+    if not out.parent.is_dir():
+        raise InputError(f"There is no folder {out.parent} to write {out.name} in; make it first, or name another.")
     if ending == ".html":
         if view != "all" or colour_by != "prediction":
             raise InputError("--view and --colour-by are for pictures; a page in .html shows all views of a sequence.")

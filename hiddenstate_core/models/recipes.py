@@ -91,7 +91,11 @@ def recipe(corpus: str) -> Recipe:
         There is none of that name.
     """
     if corpus not in RECIPES:
-        raise InputError(f"There is no recipe for corpus {corpus!r}; there is one for {', '.join(sorted(RECIPES))}.")
+        raise InputError(
+            f"There is no recipe for corpus {corpus!r}; there is one for {', '.join(sorted(RECIPES))}. Texts of your "
+            "own are read from Python: corpus = hiddenstate_core.corpus_from_texts(texts, labels), then "
+            "hiddenstate_core.train(corpus).save(FOLDER)."
+        )
     return RECIPES[corpus]
 
 

@@ -201,4 +201,7 @@ def open_group(path: Path) -> zarr.Group:
             ) from error
         raise StoreError(f"{path} is a folder but not a Zarr v3 group; a trace store is one.") from error
     except Exception as error:  # whatever damaged metadata makes Zarr raise
-        raise StoreError(f"{path} is not a readable Zarr v3 group: {error}") from error
+        raise StoreError(
+            f"{path} is not a readable Zarr v3 group ({error}): its zarr.json is damaged or not one. Copy the "
+            "store again, or record it again with `hiddenstate extract --overwrite`."
+        ) from error

@@ -146,12 +146,12 @@ def test_what_cannot_be_meant_is_refused_and_leaves_the_selection(
 def test_a_misspelt_name_is_refused_with_the_near_ones(data: Callable[[str], ViewData]) -> None:
     selection = Selection(data("binary"))
     with pytest.raises(AttributeError, match="no 'sequnce'; did you mean sequence") as caught:
-        selection.sequnce = 3  # type: ignore[attr-defined]
+        selection.sequnce = 3
     assert isinstance(caught.value, HiddenStateError)
     with pytest.raises(InputError, match="did you mean label_after_distance"):
-        selection.options.label_after_distnce = True  # type: ignore[attr-defined]
+        selection.options.label_after_distnce = True
     with pytest.raises(InputError, match="cannot be set"):
-        selection.rows = (1,)  # type: ignore[assignment, misc]
+        selection.rows = (1,)
     with pytest.raises(InputError, match="change_threshold cannot be 300"):
         selection.options.change_threshold = 300
     with pytest.raises(InputError, match="no sequence is read"):
@@ -167,10 +167,10 @@ def test_numbers_of_numpy_are_taken_and_the_cursor_goes_where_its_word_is_not(
     selection = Selection(made, step=int(lengths[long]) - 1, sequence=long)
     seen: list[tuple[int | None, int | None]] = []
     selection.param.watch(lambda event: seen.append((selection.sequence, selection.step)), "sequence")
-    selection.sequence = np.int64(short)  # type: ignore[assignment]
+    selection.sequence = np.int64(short)
     assert seen == [(short, None)]
     assert type(selection.sequence) is int
-    selection.compared = [np.int64(4), 4]  # type: ignore[assignment]
+    selection.compared = [np.int64(4), 4]
     assert selection.compared == (4,)
     selection.colour_by = "unit:3"
     selection.param.update(sequence=long, step=3)
