@@ -18,7 +18,7 @@ from typing import Any
 from hiddenstate_core.errors import HiddenStateError, InputError
 from hiddenstate_core.models import Model
 from hiddenstate_core.traces import Trace
-from hiddenstate_viewer.data import ViewData
+from hiddenstate_viewer.data import ViewData, unfit
 
 __all__ = ["Catalogue", "Served", "unique_names"]
 
@@ -65,7 +65,12 @@ class Served:
     def __init__(self, name: str, path: Path, models: dict[str, Path]) -> None:
         self.name, self.path = name, path
         self.problem: str | None = None
-        self.recorded_by = _recorder(Trace(path))
+        trace = Trace(path)
+        self.recorded_by = _recorder(trace)
+        #: Why its kind cannot be shown at all, in the words for whoever starts the server.
+        self.unfit: str | None = None
+        with contextlib.suppress(HiddenStateError):  # damaged: its page says so, and comes back once it is whole
+            self.unfit = unfit(trace)
         self._models = models
         self._lock = threading.Lock()
         self._under_way: Future[None] | None = None
@@ -155,7 +160,7 @@ class Catalogue:
     Raises
     ------
     InputError
-        No store, or a checkpoint that recorded none of them.
+        No store, none that holds class probabilities, or a checkpoint that recorded none of them.
     HiddenStateError
         A store or a checkpoint that cannot be read.
     """
@@ -172,6 +177,11 @@ class Catalogue:
         loaded: dict[str, Path] = {}
         names = unique_names([_absolute(path) for path in paths])
         self.served = [Served(name, path, loaded) for name, path in zip(names, paths, strict=True)]
+        out = [one.unfit for one in self.served if one.unfit is not None]
+        if len(out) == len(self.served):
+            raise InputError(" ".join(out))
+        for sentence in out:
+            _log.warning("Left out: %s", sentence)
         for model in models:
             found = Model.load(model)
             if all(one.recorded_by != found.fingerprint for one in self.served):

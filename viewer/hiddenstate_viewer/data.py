@@ -34,7 +34,7 @@ from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.colours import Palette
 from hiddenstate_viewer.theme import LIGHT, Look
 
-__all__ = ["Reading", "ViewData"]
+__all__ = ["Reading", "ViewData", "unfit"]
 
 #: Words shown of each sequence in the table.
 FIRST_WORDS = 14
@@ -84,6 +84,21 @@ class Reading:
 
     def __len__(self) -> int:
         return len(self.evolution)
+
+
+def unfit(trace: Trace) -> str | None:
+    """Why a trace cannot be shown, in a sentence; None where it can. Reads what is known of the trace, no array."""
+    if trace.task == "language_model":
+        return (
+            f"{trace.path} was recorded from a language model, and the viewer shows classifiers only. Read it in "
+            "Python: target_probability() and top_tokens() of the trace give its next words."
+        )
+    if not trace.facts.probabilities:
+        return (
+            f"{trace.path} was recorded without class probabilities, which are what the viewer shows; record it again "
+            "with `hiddenstate extract`, without --no-probabilities."
+        )
+    return None
 
 
 class ViewData:
@@ -328,15 +343,12 @@ class ViewData:
         Raises
         ------
         InputError
-            The trace of a language model.
+            The trace holds no class probabilities.
         HiddenStateError
             Something that the page needs cannot be read.
         """
-        if self.trace.task == "language_model":
-            raise InputError(
-                f"{self.trace.path} was recorded from a language model, and the page shows classifiers only. Read it "
-                "in Python: target_probability() and top_tokens() of the trace give its next words."
-            )
+        if problem := unfit(self.trace):
+            raise InputError(problem)
         try:
             _ = self.table, self.palette, self.predicted
             for name in self.trace.projections[:1]:

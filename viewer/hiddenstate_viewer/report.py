@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from hiddenstate_core import __version__
 from hiddenstate_core.atomic import write_text
+from hiddenstate_core.errors import InputError
 from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.colours import hex_of
-from hiddenstate_viewer.data import Reading, ViewData
+from hiddenstate_viewer.data import Reading, ViewData, unfit
 from hiddenstate_viewer.evolution import heat_rows, short
 from hiddenstate_viewer.overview import figures_html
 from hiddenstate_viewer.picture import picture_bytes
@@ -68,9 +69,11 @@ def write_report(
     Raises
     ------
     InputError
-        A sequence or projection that does not exist.
+        A sequence or projection that does not exist, or a trace without class probabilities.
     """
     data = trace if isinstance(trace, ViewData) else ViewData(trace)
+    if problem := unfit(data.trace):
+        raise InputError(problem)
     write_text(path, report_html(Scene.chosen(data, sequence=sequence, projection=projection, dark=dark)))
 
 
