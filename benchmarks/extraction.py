@@ -316,7 +316,7 @@ def _write_raw(folder: Path, size: int, shard: int) -> None:
     data = aligned_empty((whole,), np.uint8)
     data[:] = np.random.default_rng(0).integers(0, 255, whole, np.uint8)
     for number, at in enumerate(range(0, size, shard)):
-        part = memoryview(data)[: -(-min(shard, size - at) // 4096) * 4096]
+        part = data[: -(-min(shard, size - at) // 4096) * 4096].data
         try:
             file = os.open(folder / str(number), os.O_WRONLY | os.O_CREAT | getattr(os, "O_DIRECT", 0))
         except OSError:  # a file system without
