@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.viewer.browsing import Site, Visit, visiting
+from tests.viewer.browsing import FIND, Site, Visit, visiting
 
 pytestmark = pytest.mark.browser
 PICTURES = Path(__file__).with_name("pictures")
@@ -209,6 +210,30 @@ def test_the_grid_holds(go: Site, query: str) -> None:
         )
         settled(visit)
         holds(visit, width, height, maps=2 if "beside" in query else 1)
+
+
+@pytest.mark.parametrize("width", [1179, 1024, 800])
+def test_on_a_narrow_page_cards_lie_under_each_other_and_nothing_is_cut(go: Site, width: int) -> None:
+    go.leave()
+    visit = go("five", "sequence=4", width=width, height=768)
+    visit.words(4)
+    settled(visit)
+    boxes = visit.page.evaluate(BOXES)
+    assert visit.page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]") == [width, width]
+    cards = sorted((box for name, box in boxes.items() if name.startswith("card")), key=lambda box: box[1])
+    assert len(cards) == 3
+    for left, top, right, bottom in cards:
+        assert right - left == pytest.approx(width - 32, abs=1)
+        assert bottom - top >= 430
+    assert all(upper[3] < lower[1] for upper, lower in itertools.pairwise(cards))
+    at = visit.page.evaluate(f"() => Bokeh.index.find_one(({FIND})('hs-map')).el.getBoundingClientRect().top")
+    assert cards[0][1] < at < cards[0][3]
+    foot = max((box for name, box in boxes.items() if name.startswith("part")), key=lambda box: box[1])
+    assert foot[1] > cards[-1][3]
+    for name in ("Options", "Export", "Dark"):
+        box = visit.page.get_by_role("button", name=name, exact=True).bounding_box()
+        assert box["x"] + box["width"] <= width - 8, name
+    go.leave()
 
 
 def holds(visit: Visit, width: int, height: int, *, maps: int) -> None:

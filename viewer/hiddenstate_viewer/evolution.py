@@ -20,6 +20,8 @@ ROW, BARS = 22, 120
 #: Words are labelled in the map from this step distance on, in percent of the data set's largest.
 THRESHOLD = 40
 _LEFT = 78
+#: Pixels from the middle of one name beside the heatmap to the next.
+_APART = 14
 
 
 def short(name: str, length: int = 12) -> str:
@@ -75,10 +77,14 @@ class SequenceCharts:
         Colours of the classes.
     look : Look
         Neutral colours of the page.
+    row : int
+        Pixels of a class's row.
     """
 
-    def __init__(self, palette: Palette, look: Look = LIGHT) -> None:
-        self.palette, self.look = palette, look
+    def __init__(self, palette: Palette, look: Look = LIGHT, *, row: int = ROW) -> None:
+        self.palette, self.look, self.row = palette, look, row
+        #: Rows that the output below the classes takes: its name must not lie over the last class's.
+        self.below = max(0.6, _APART / row - 0.25)
         self.positions = Range1d(0.5, 1.5)
         self.rows = min(len(palette.classes), MAX_ROWS)
         self._cells = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
@@ -91,10 +97,10 @@ class SequenceCharts:
     def _heatmap(self) -> Any:
         plot = quiet_figure(
             self.look,
-            height=round(ROW * (self.rows + 0.6)) + 2,
+            height=round(self.row * (self.rows + self.below)) + 2,
             sizing_mode="stretch_width",
             x_range=self.positions,
-            y_range=Range1d(0, self.rows + 0.6),
+            y_range=Range1d(0, self.rows + self.below),
             min_border_left=_LEFT,
             min_border_right=4,
             name="hs-heatmap",
@@ -109,7 +115,7 @@ class SequenceCharts:
 
     def _name_rows(self, names: list[str]) -> None:
         axis, height = self.heat.yaxis[0], len(names)
-        ticks = [height - i - 0.5 + 0.6 for i in range(height)]
+        ticks = [height - i - 0.5 + self.below for i in range(height)]
         labels = {**{t: short(n) for t, n in zip(ticks, names, strict=True)}, 0.25: "output"}
         # Only what is another one: an axis given a ticker has Bokeh count all models of the page anew.
         axis.ticker.update(ticks=[*ticks, 0.25])
@@ -164,7 +170,7 @@ class SequenceCharts:
         self._cells.data = {
             "image": [rgba32(colours[::-1]), rgba32(summary)],
             "x": [0.5, 0.5],
-            "y": [0.6, 0.0],
+            "y": [self.below, 0.0],
             "dw": [count, count],
             "dh": [height, 0.5],
         }

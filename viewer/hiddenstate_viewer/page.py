@@ -32,6 +32,7 @@ from hiddenstate_viewer.linking import connect, rules_source
 from hiddenstate_viewer.map import StateMap
 from hiddenstate_viewer.mapcontrols import MapControls
 from hiddenstate_viewer.maplegend import MapLegend
+from hiddenstate_viewer.narrow import CARDS, PAGE, SCROLLS, foot, stacked
 from hiddenstate_viewer.overview import Overview
 from hiddenstate_viewer.search import SearchPane
 from hiddenstate_viewer.sentence import SentencePane
@@ -42,6 +43,7 @@ from hiddenstate_viewer.theme import LIGHT, LOOKS, UNIT, Look
 from hiddenstate_viewer.ticks import change
 from hiddenstate_viewer.topbar import TopBar
 from hiddenstate_viewer.trajectories import Foreground, paths_of
+from hiddenstate_viewer.words import cut_html
 
 __all__ = ["HINT", "Page", "build_page", "build_session"]
 
@@ -52,7 +54,7 @@ TIPS = """<div class="hs-tips">
 <p><b>Keys</b>: up and down step through the table, left and right through the words, space plays, Esc clears.</p>
 </div>"""
 _LEFT = "0 0 clamp(368px, 27vw, 560px)"
-_RIGHT = "0 0 clamp(380px, 28vw, 640px)"
+_RIGHT = "0 0 clamp(400px, 28vw, 640px)"
 
 
 def build_page(trace: Trace | ViewData) -> Any:
@@ -166,12 +168,18 @@ class Page:
             "overview": self._overview_view, "sequence": self.sequence_pane.view, "map": middle, "table": right,
             "search": self.search.view, "sentence": self.sentence.view,
         }  # fmt: skip
+        left = one_of(self._overview_view, self.sequence_pane.view, flex=_LEFT)
+        for view, height in ((left, "690px"), (middle, "max(440px, 68vh)"), (right, "520px")):
+            stacked(view, height, first=view is middle)
+        for view in (self._overview_view, self.sequence_pane.view):
+            view.stylesheets = [*view.stylesheets, SCROLLS]
+        foot(self.sentence.view)
         self.layout = pn.Column(
             self._bar.view,
             self._notice,
             pn.Row(
-                one_of(self._overview_view, self.sequence_pane.view, flex=_LEFT), middle, right,
-                sizing_mode="stretch_both", margin=0, styles={"gap": f"{UNIT + 4}px", "min-height": "0"},
+                left, middle, right, sizing_mode="stretch_both", margin=0, stylesheets=[CARDS],
+                styles={"gap": f"{UNIT + 4}px", "min-height": "0"},
             ),
             self.sentence.view,
             *([] if self.address is None else [self.address.view]),
@@ -180,6 +188,7 @@ class Page:
             min_height=560,
             styles={"padding": f"0 {2 * UNIT}px {2 * UNIT}px", "box-sizing": "border-box", "gap": f"{UNIT}px"},
             css_classes=["hs-page"],
+            stylesheets=[PAGE],
         )  # fmt: skip
 
     def _overview_card(self) -> Any:
@@ -295,11 +304,11 @@ class Page:
                 front.compare(paths_of(self.data, there, drawn.place, self.look), self.selection.options.line_width)
             except HiddenStateError:  # the store was damaged: the sequence that is read says so
                 front.compare([], 1.0)
-        names = [escape(self.data.trace.ids[c]) for c in compared]
+        names = [self.data.trace.ids[c] for c in compared]
         self._compared.object = (
             '<div class="hs-legend hs-compared">'
             + "".join(
-                f'<span title="{name}"><b class="hs-number">{i}</b><span>{name}</span></span>'
+                f'<span title="{escape(name)}"><b class="hs-number">{i}</b>{cut_html(name)}</span>'
                 for i, name in enumerate(names, 1)
             )
             + "</div>"

@@ -28,7 +28,7 @@ __all__ = ["SentencePane"]
 
 #: Milliseconds of rest while typing after which the text is read.
 PAUSE = 400
-_ROW, _CHARTS, _WORDS = 14, 58, 50
+_ROW, _CHARTS, _WORDS = 14, 58, 56
 _LABEL = "Type or edit a text: the model reads it"
 _CSS = (
     CONTROL_CSS
@@ -359,9 +359,9 @@ class _Side:
 
     def __init__(self, pane: SentencePane, which: int, title: str) -> None:
         self.page, self.title = pane._pages[which], title
-        self.charts = SequenceCharts(pane.palette, pane.look)
+        self.charts = SequenceCharts(pane.palette, pane.look, row=_ROW)
         name = ("typed", "original")[which]
-        self.charts.heat.update(name=f"hs-{name}-heatmap", height=round(_ROW * (self.charts.rows + 0.6)))
+        self.charts.heat.update(name=f"hs-{name}-heatmap")
         self.charts.bars.update(name=f"hs-{name}-distances", height=_CHARTS)
         self.charts.threshold.visible = False
         self.marks = [Span(dimension="height", line_color=pane.look.ink, line_width=1.5, visible=False)

@@ -18,6 +18,7 @@ from hiddenstate_viewer.rows import PagedTable, RowIndex
 from hiddenstate_viewer.state import Selection
 from hiddenstate_viewer.theme import (
     CARD_CSS,
+    CUT_CSS,
     FONT,
     HOVER_CSS,
     INK_CSS,
@@ -68,7 +69,7 @@ _CSS = f"""
   line-height: {ROW_HEIGHT - 1}px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
 :host .tabulator-row .tabulator-cell > * {{ overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
 :host .tabulator-row .tabulator-cell > span {{ display: block; }}
-:host .hs-cut {{ direction: rtl; text-align: left; }}
+{CUT_CSS}
 :host .hs-mark {{ display: inline-block; width: 9px; height: 9px; margin-left: 2px; border: 1px solid {MUTED_CSS};
   border-radius: 2px; opacity: .45; vertical-align: middle; }}
 :host .tabulator-row:hover .hs-mark {{ opacity: 1; }}
@@ -99,13 +100,18 @@ _FILTERS = {
         ("text", "words", "first words"),
     )
 }  # fmt: skip
-#: An id that is too long loses its beginning: its end tells it from its neighbours.
-_ID = '<div class="hs-cut" title="<%- value %>"><bdi><%- value %></bdi></div>'
+#: An id that is too long loses its middle, as `words.cut_html` has it.
+_ID = r"""<%
+const letters = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/.test(value) ? [value]
+  : Array.from(new Intl.Segmenter().segment(value), (one) => one.segment)
+const half = Math.ceil(letters.length / 2)
+%><div class="hs-cut" title="<%- value %>"><bdi><%- letters.slice(0, half).join("") %></bdi><%
+if (half < letters.length) { %><bdi><%- letters.slice(half).join("") %></bdi><% } %></div>"""
 _MARK = """<div><span class="hs-mark <%- value ? 'hs-' + value : '' %>" role="checkbox" aria-checked="<%- !!value %>"
  aria-label="drawn" title="<%- value === 'read' ? 'read' : value ? 'drawn beside it; click to take away'
  : 'click to draw beside the sequence that is read' %>"></span></div>"""
 _TITLES = {
-    "mark": "", "predicted": "predicted", "correct": "ok", "confidence": "conf.", "words": "len", "hits": "found",
+    "mark": "", "predicted": "pred.", "correct": "ok", "confidence": "conf.", "words": "len", "hits": "found",
     "text": "words",
 }  # fmt: skip
 _TIPS = {
@@ -166,8 +172,8 @@ class SequenceTable:
             titles=_TITLES,
             header_tooltips=_TIPS,
             sortable={"mark": False},
-            widths={"mark": 22, "correct": 28, "confidence": 46, "words": 34, "hits": 44},
-            shares={"id": 3.0, "class": 3.8, "predicted": 4.0, "text": 3.6},
+            widths={"mark": 22, "correct": 32, "confidence": 44, "words": 34, "hits": 44},
+            shares={"id": 7.0, "class": 2.7, "predicted": 2.7, "text": 2.4},
             formatters={
                 "confidence": NumberFormatter(format="0.0"),
                 "id": HTMLTemplateFormatter(template=_ID),

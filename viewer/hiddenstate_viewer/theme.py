@@ -6,8 +6,9 @@ import dataclasses
 from typing import Any
 
 __all__ = [
-    "CARD_CSS", "DARK", "FONT", "HOVER_CSS", "INK", "INK_CSS", "LIGHT", "LINE", "LINE_CSS", "LOOKS", "MUTED",
-    "MUTED_CSS", "PAGE_CSS", "PAPER_CSS", "SMALL", "UNIT", "VIEW_CSS", "Look", "quiet_figure", "quieten",
+    "CARD_CSS", "CUT_CSS", "DARK", "FONT", "HOVER_CSS", "INK", "INK_CSS", "LIGHT", "LINE", "LINE_CSS", "LOOKS",
+    "MORE_CSS", "MUTED", "MUTED_CSS", "PAGE_CSS", "PAPER_CSS", "SMALL", "UNIT", "VIEW_CSS", "Look", "quiet_figure",
+    "quieten",
 ]  # fmt: skip
 
 FONT = 'Inter, "Segoe UI", Roboto, "Helvetica Neue", Arial, system-ui, sans-serif'
@@ -77,6 +78,17 @@ PAGE_CSS = f"""
 html, body {{ margin: 0; height: 100%; background: {PAPER_CSS}; overflow: hidden; font-family: {FONT}; }}
 """
 
+#: Of a name in two halves, which lose their inner ends where room is short.
+CUT_CSS = """
+.hs-cut { display: flex; min-width: 0; white-space: pre; }
+.hs-cut > bdi { flex: 0 1 auto; min-width: 0; overflow: hidden; }
+.hs-cut > bdi:first-child { text-overflow: ellipsis; }
+.hs-cut > bdi + bdi { display: flex; justify-content: flex-end; }
+"""
+#: Of what scrolls: a shade at its lower edge while there is more below.
+MORE_CSS = f"""linear-gradient(transparent, {CARD_CSS} 60%) 0 100% / 100% 28px no-repeat local,
+  linear-gradient(transparent, color-mix(in srgb, {INK_CSS} 34%, transparent)) 0 100% / 100% 9px no-repeat scroll"""
+
 #: Of every view; it goes into each one's shadow tree, so names stay short.
 VIEW_CSS = f"""
 :host {{ font-family: {FONT}; font-size: {TEXT}px; line-height: 1.45; color: {INK_CSS}; --u: {UNIT}px; }}
@@ -99,14 +111,15 @@ VIEW_CSS = f"""
 .hs-figures div small {{ display: block; font-size: {SMALL}px; font-weight: 400; color: {MUTED_CSS};
   letter-spacing: 0; }}
 .hs-head {{ display: flex; align-items: baseline; gap: 10px; }}
-.hs-head .hs-id {{ font-size: {HEAD}px; font-weight: 650; overflow: hidden; text-overflow: ellipsis;
-  white-space: nowrap; }}
+.hs-head .hs-id {{ font-size: {HEAD}px; font-weight: 650; min-width: 0; }}
+{CUT_CSS}
 .hs-verdict {{ display: grid; grid-template-columns: repeat(4, auto); justify-content: space-between; gap: 12px;
   font-weight: 600; }}
 .hs-verdict small {{ display: block; font-size: {SMALL}px; font-weight: 400; color: {MUTED_CSS}; }}
 .hs-chip {{ display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 6px; }}
-.hs-words {{ height: 100%; height: calc(round(down, 100% - 4px, 1.75em) + 4px); overflow-y: auto;
-  box-sizing: border-box; line-height: 1.75; scrollbar-width: thin; overflow-wrap: anywhere; padding: 2px; }}
+.hs-words {{ height: 100%; height: calc(round(down, 100% - 10px, 1.75em) + 10px); overflow-y: auto;
+  box-sizing: border-box; line-height: 1.75; scrollbar-width: thin; overflow-wrap: anywhere; padding: 2px 2px 8px;
+  background: {MORE_CSS}; }}
 .hs-word {{ padding: 1px 3px; border-radius: 3px; cursor: default; unicode-bidi: isolate; white-space: pre-wrap; }}
 .hs-word.hs-unknown {{ text-decoration: underline dotted; text-underline-offset: 3px; }}
 .hs-word.hs-on {{ outline: 2px solid {INK_CSS}; outline-offset: 0; }}
@@ -124,7 +137,7 @@ VIEW_CSS = f"""
   color: {MUTED_CSS}; min-width: 0; }}
 .hs-legend > span {{ white-space: nowrap; display: inline-flex; align-items: center; max-width: 16em;
   overflow: hidden; }}
-.hs-legend > span > span {{ overflow: hidden; text-overflow: ellipsis; }}
+.hs-legend > span > span {{ min-width: 0; overflow: hidden; text-overflow: ellipsis; }}
 .hs-number {{ color: {INK_CSS}; margin-right: 5px; font-variant-numeric: tabular-nums; }}
 .hs-scale {{ display: inline-block; width: 112px; height: 8px; border-radius: 2px; margin: 0 7px; }}
 .hs-ring {{ display: inline-block; width: 7px; height: 7px; border-radius: 50%; border: 2px solid #98a0a9;

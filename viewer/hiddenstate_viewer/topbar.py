@@ -10,9 +10,10 @@ import panel as pn
 from hiddenstate_viewer.controls import button, html
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.export import ExportMenu
+from hiddenstate_viewer.narrow import BRAND, dropped
 from hiddenstate_viewer.settings import flow_choice, options_panel
 from hiddenstate_viewer.state import Selection
-from hiddenstate_viewer.theme import UNIT, Look
+from hiddenstate_viewer.theme import UNIT, VIEW_CSS, Look
 
 __all__ = ["TopBar"]
 
@@ -56,10 +57,12 @@ class TopBar:
             f"<b>{' + '.join(str(n) for n in trace.layers)}</b> units</div>"
         )
         brand = f'<div class="hs-brand">hiddenstate<span>{escape(data.name)}</span></div>'
+        counts = html(summary, align="center")
+        dropped(counts)
         self.view = pn.Row(
-            html(brand, sizing_mode=None, align="center"),
+            html(brand, sizing_mode=None, align="center", stylesheets=[VIEW_CSS, BRAND]),
             pn.Row(search, margin=0, align="center", sizing_mode="stretch_width", styles={"overflow": "visible"}),
-            html(summary, align="center", css_classes=["hs-wide"]),
+            counts,
             *tools,
             self.options,
             height=56,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from html import escape
 
 import numpy as np
@@ -10,7 +11,10 @@ import numpy as np
 from hiddenstate_viewer.colours import Palette, hex_of, ramp, readable_text
 from hiddenstate_viewer.data import Reading
 
-__all__ = ["Scale", "gradient", "header_html", "legend_html", "words_html"]
+__all__ = ["Scale", "cut_html", "gradient", "header_html", "legend_html", "words_html"]
+
+#: Joiner and variation selector, which belong to the letters round them.
+_JOINS = "\u200d\ufe0f"
 
 
 def words_html(reading: Reading | None, page: str) -> str:
@@ -33,6 +37,19 @@ def words_html(reading: Reading | None, page: str) -> str:
     return f'<div class="hs-words" data-page="{escape(page)}">{" ".join(spans)}</div>'
 
 
+def cut_html(name: str) -> str:
+    """Markup of a name that loses its middle where there is no room for all of it: neighbours differ at their ends.
+
+    A name with letters that run from right to left stays in one piece, which loses its end.
+    """
+    if any(unicodedata.bidirectional(letter) in ("R", "AL", "AN") for letter in name):
+        return f'<span class="hs-cut"><bdi>{escape(name)}</bdi></span>'
+    at = (len(name) + 1) // 2
+    while at < len(name) and (unicodedata.combining(name[at]) or name[at] in _JOINS or name[at - 1] in _JOINS):
+        at += 1
+    return f'<span class="hs-cut"><bdi>{escape(name[:at])}</bdi><bdi>{escape(name[at:])}</bdi></span>'
+
+
 def header_html(reading: Reading, palette: Palette) -> tuple[str, str]:
     """Markup of a sequence's id and length; and of its class, classification, correctness and confidence."""
     evolution = reading.evolution
@@ -48,7 +65,7 @@ def header_html(reading: Reading, palette: Palette) -> tuple[str, str]:
     body = "".join(f"<div><small>{name}</small>{value}</div>" for name, value in cells)
     count = f"{len(reading):,} word{'' if len(reading) == 1 else 's'}"
     head = (
-        f'<div class="hs-head"><span class="hs-id" title="{escape(reading.id)}">{escape(reading.id)}</span>'
+        f'<div class="hs-head"><span class="hs-id" title="{escape(reading.id)}">{cut_html(reading.id)}</span>'
         f'<span class="hs-caption">no. {reading.index} · {count}</span></div>'
     )
     return head, f'<div class="hs-verdict">{body}</div>'
