@@ -181,7 +181,7 @@ class Visit:
 
     def rows(self) -> list[str]:
         """Ids of the rows shown."""
-        return self.page.locator(f"{ROWS} .tabulator-cell[tabulator-field=id]").all_inner_texts()
+        return self.page.locator(f"{ROWS} .tabulator-cell[tabulator-field=id]").all_text_contents()
 
     def select(self, sequence: int) -> None:
         """Click a row and wait until its sequence is shown."""

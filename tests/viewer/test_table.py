@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
 import time
 import weakref
@@ -18,6 +19,7 @@ from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.rows import COLUMNS, RowIndex
 from hiddenstate_viewer.state import MOST_COMPARED, Selection, Stroke
 from hiddenstate_viewer.table import SequenceTable
+from hiddenstate_viewer.words import cut_html
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -341,3 +343,40 @@ def test_nothing_found_says_what_to_do_and_the_dark_table_is_dark(site: Site) ->
     for place in (row, visit.page.locator(".tabulator-header"), visit.page.locator(".tabulator-footer")):
         assert place.evaluate(colour) == "rgb(27, 31, 37)"
     site.check()
+
+
+@pytest.mark.browser
+def test_an_id_that_is_too_long_keeps_head_and_tail_and_a_chosen_rows_answer_is_whole(site: Site) -> None:
+    visit = site(width=1280, height=800)
+    visit.select(4)
+    cell = visit.row(4).locator(".tabulator-cell[tabulator-field=id]")
+    assert cell.locator(".hs-cut").get_attribute("title") == visit.trace.ids[4]
+    assert cell.bounding_box()["width"] >= 90
+    answer = visit.row(4).locator(".tabulator-cell[tabulator-field=correct]")
+    assert answer.evaluate("(e) => { e.textContent = 'yes'; return e.scrollWidth <= e.clientWidth }")
+    ends = """(e) => { e.style.width = "60px"
+      const cut = Array.from(e.querySelectorAll("bdi"))
+      const range = document.createRange()
+      range.selectNodeContents(cut[1])
+      const [text, box] = [range.getBoundingClientRect(), cut[1].getBoundingClientRect()]
+      return [cut[0].scrollWidth > cut[0].clientWidth, text.left < box.left - 1, Math.abs(text.right - box.right)] }"""
+    long = "a/very/long/path/to/some/module.py:12:Telling.name"
+    cut = cell.locator(".hs-cut").element_handle()
+    cut.evaluate(f"(e) => {{ e.innerHTML = '<bdi>{long[:25]}</bdi><bdi>{long[25:]}</bdi>' }}")
+    headed, tailed, apart = cut.evaluate(ends)
+    assert (headed, tailed) == (True, True)
+    assert apart < 1
+    site.leave()
+    site.check()
+
+
+@pytest.mark.parametrize(
+    ("name", "halves"),
+    [
+        ("pool.py:starmap", ["pool.py:", "starmap"]), ("a<b>", ["a&lt;", "b&gt;"]),
+        ("e\u0301e\u0301", ["e\u0301", "e\u0301"]), ("ae\u0301a", ["ae\u0301", "a"]), ("aae\u0301", ["aa", "e\u0301"]),
+        ("\u05d0\u05d1\u05d2", ["\u05d0\u05d1\u05d2"]),
+    ],
+)  # fmt: skip
+def test_names_are_cut_between_letters(name: str, halves: list[str]) -> None:
+    assert re.findall("<bdi>(.*?)</bdi>", cut_html(name)) == halves
