@@ -121,6 +121,16 @@ _TIPS = {
 }  # fmt: skip
 
 
+def _shares(ids: pd.Series, classes: Sequence[str]) -> dict[str, float]:
+    """How columns of text divide the room: by letters, where ids count longer than classes, which are told apart soon.
+
+    Ids are those of the first thousand rows.
+    """
+    name = float(np.clip(max((len(one) for one in ids[:1000]), default=0), 8, 24))
+    label = float(np.clip(max(map(len, classes), default=0), 5, 9))
+    return {"id": name, "class": label, "predicted": label, "text": 8.0}
+
+
 class SequenceTable:
     """The sequences of a trace as rows, those that the filter and the lassos leave; a click reads one.
 
@@ -173,7 +183,7 @@ class SequenceTable:
             header_tooltips=_TIPS,
             sortable={"mark": False},
             widths={"mark": 22, "correct": 32, "confidence": 44, "words": 34, "hits": 44},
-            shares={"id": 7.0, "class": 2.7, "predicted": 2.7, "text": 2.4},
+            shares=_shares(self.frame["id"], selection.data.trace.classes),
             formatters={
                 "confidence": NumberFormatter(format="0.0"),
                 "id": HTMLTemplateFormatter(template=_ID),
