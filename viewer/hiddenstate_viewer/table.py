@@ -126,9 +126,11 @@ def _shares(ids: pd.Series, classes: Sequence[str]) -> dict[str, float]:
 
     Ids are those of the first thousand rows.
     """
-    name = float(np.clip(max((len(one) for one in ids[:1000]), default=0), 8, 24))
+    name = float(np.clip(max((len(one) + 1 for one in ids[:1000]), default=0), 8, 24))
     label = float(np.clip(max(map(len, classes), default=0), 5, 9))
-    return {"id": name, "class": label, "predicted": label, "text": 8.0}
+    letters = {"id": name, "class": label, "predicted": label, "text": 9.0}
+    # One in all: Tabulator rounds the pixels of a share of 1 down, and gives the last column what is left over.
+    return {column: count / sum(letters.values()) for column, count in letters.items()}
 
 
 class SequenceTable:
