@@ -14,12 +14,13 @@ import pytest
 from hiddenstate_viewer.colours import hex_of
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.density import density_image
-from hiddenstate_viewer.evolution import MAX_ROWS, heat_rows
+from hiddenstate_viewer.evolution import MAX_ROWS, SequenceCharts, heat_rows
 from hiddenstate_viewer.page import Page
 from hiddenstate_viewer.picture import write_picture
 from hiddenstate_viewer.report import write_report
 from hiddenstate_viewer.sequencepane import in_sight
 from hiddenstate_viewer.serve import start
+from hiddenstate_viewer.theme import MORE_CSS
 from hiddenstate_viewer.words import legend_html, words_html
 from PIL import Image
 
@@ -257,3 +258,20 @@ def test_ports(stores: dict[str, Path]) -> None:
                 assert answer.status == 200
     with pytest.raises(InputError, match=r"0\.\.65535"):
         start(stores["bare"], port=70_000)
+
+
+def test_names_beside_low_rows_lie_clear_of_each_other(data: Make) -> None:
+    for row in (14, 22):
+        charts = SequenceCharts(data("five").palette, row=row)
+        middles = sorted(charts.heat.yaxis[0].major_label_overrides)
+        assert np.diff(middles).min() * row >= 14 - 1e-9
+        assert charts.heat.y_range.end * row <= charts.heat.height
+
+
+def test_a_typed_text_takes_a_third_of_the_window_and_what_scrolls_says_so(data: Make) -> None:
+    page = Page(data("five"))
+    assert page.sentence.view.styles["max-height"] == "max(216px, 34vh)"
+    for view in (page.sentence.view, page.sequence_pane.view, page.panes["overview"]):
+        assert "auto" in view.styles["overflow"]
+        assert any(MORE_CSS in str(sheet) for sheet in view.stylesheets)
+    assert any(f"background: {MORE_CSS}" in str(sheet) for sheet in page.sequence_pane.words.stylesheets)
