@@ -64,9 +64,12 @@ def test_a_store_without_class_probabilities_is_told_in_a_sentence(
     told = capfd.readouterr().err
     assert "class probabilities" in told
     assert "Traceback" not in told
-    # A server lives on, whatever one of its stores lacks, and says so to whoever opens that one.
+    # Alone it is refused before anything is served; beside others these are served, and the list says what is left out.
     serve = importlib.import_module("hiddenstate_viewer.serve")
-    with serve.start(trace.path) as server:
+    with pytest.raises(InputError, match="class probabilities"):
+        serve.start(trace.path)
+    write(tmp_path / "whole", Kind())
+    with serve.start([trace.path, tmp_path / "whole"]) as server:
         deadline = time.monotonic() + 120
         while "class probabilities" not in (page := _text_of(server.address)):
             assert time.monotonic() < deadline, page
