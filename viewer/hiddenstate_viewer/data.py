@@ -90,8 +90,9 @@ def unfit(trace: Trace) -> str | None:
     """Why a trace cannot be shown, in a sentence; None where it can. Reads what is known of the trace, no array."""
     if trace.task == "language_model":
         return (
-            f"{trace.path} was recorded from a language model, which has no class probabilities, and these are what the "
-            "viewer shows: it is for classifiers. Read it in Python: target_probability() and top_tokens() of the trace give its next words."
+            f"{trace.path} was recorded from a language model, which has no class probabilities, and these are what "
+            "the viewer shows: it is for classifiers. Read it in Python: target_probability() and top_tokens() of the "
+            "trace give its next words."
         )
     if not trace.facts.probabilities:
         return (
