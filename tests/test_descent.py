@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,6 +82,60 @@ def test_resumed_is_uninterrupted_to_the_bit(
     assert resumed.iteration == 400
     assert resumed.positions.tobytes() == whole.positions.tobytes()
     assert [p.name for p in tmp_path.iterdir()] == ["run.npz"]
+
+
+@pytest.mark.parametrize(
+    "ends", [{"patience": 50}, {"patience": None, "min_gradient": 1e-3}], ids=["patience", "gradient"]
+)
+def test_what_has_come_to_its_end_does_not_go_on(tmp_path: Path, ends: dict[str, Any]) -> None:
+    states = np.random.default_rng(2).normal(size=(40, 5)).astype(np.float32)
+    affinities = perplexity_affinities(nearest_neighbors(states, 15), 5)
+    options = OptimizerOptions(max_iter=5000, **ends)
+    whole = optimize(affinities, _start(40), Exact(), options)
+    assert 300 <= whole.iteration < 5000
+    for cut in (300, whole.iteration - 50, whole.iteration, 5000):
+        file = tmp_path / f"{cut}.npz"
+
+        def stop(progress: Progress, cut: int = cut) -> bool:
+            return progress.iteration == cut
+
+        optimize(affinities, _start(40), Exact(), options, callback=stop, checkpoint=Checkpoint(file))
+        for _ in range(2):
+            again = optimize(affinities, _start(40), Exact(), options, checkpoint=Checkpoint(file))
+            assert (again.iteration, again.interrupted) == (whole.iteration, False)
+            assert again.positions.tobytes() == whole.positions.tobytes()
+
+
+def _pressing(function: Callable[..., Any], at: int) -> Callable[..., Any]:
+    """A function that does what another does, with Ctrl-C at the end of one call."""
+    calls = iter(range(1, 10**9))
+
+    def pressed(*arguments: Any) -> Any:
+        result = function(*arguments)
+        if next(calls) == at:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    return pressed
+
+
+@pytest.mark.parametrize(("place", "at"), [("step", 130), ("permute_points", 5)])
+def test_ctrl_c_cuts_no_iteration_in_half(
+    affinities: Affinities, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, at: int
+) -> None:
+    monkeypatch.setattr(descents, "_ORDERED_POINTS", 10)
+    options = OptimizerOptions(max_iter=300)
+    whole = optimize(affinities, _start(600), BarnesHut(), options)
+    usual = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(descents, place, _pressing(getattr(descents, place), at))
+        cut = optimize(affinities, _start(600), BarnesHut(), options, checkpoint=Checkpoint(tmp_path / "run.npz"))
+    assert (cut.iteration < 300, cut.interrupted) == (True, True)
+    assert signal.getsignal(signal.SIGINT) is usual
+    told = optimize(affinities, _start(600), BarnesHut(), options.replace(max_iter=cut.iteration))
+    assert cut.positions.tobytes() == told.positions.tobytes()
+    resumed = optimize(affinities, _start(600), BarnesHut(), options, checkpoint=Checkpoint(tmp_path / "run.npz"))
+    assert resumed.positions.tobytes() == whole.positions.tobytes()
 
 
 def test_a_finished_run_can_be_made_longer(affinities: Affinities, tmp_path: Path) -> None:

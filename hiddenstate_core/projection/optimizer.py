@@ -17,6 +17,7 @@ from hiddenstate_core.projection.affinities import Affinities
 from hiddenstate_core.projection.checkpoint import Checkpoint
 from hiddenstate_core.projection.descent import CHECK, Descent, Phase
 from hiddenstate_core.projection.gradients import Repulsion
+from hiddenstate_core.projection.interrupts import held_interrupts
 
 __all__ = ["Callback", "OptimizerOptions", "Progress", "optimize"]
 
@@ -177,16 +178,18 @@ def optimize(
         interrupted = False
         advance(descent.iteration)
         try:
-            while descent.iteration < total:
-                if descent.iteration == options.early_iterations > 0:
-                    descent.part()
-                descent.advance(options.phase(descent.iteration, affinities.n), workers)
-                done = descent.iteration
-                if done % CHECK == 0 or done == total:
-                    spread = descent.unfold()
+            stop = _had_settled(descent, options, workers)
+            while descent.iteration < total and not stop:
+                with held_interrupts():  # an iteration is done as a whole or not at all
+                    if descent.iteration == options.early_iterations > 0:
+                        descent.part()
+                    descent.advance(options.phase(descent.iteration, affinities.n), workers)
+                    done = descent.iteration
+                    look = done % CHECK == 0 or done == total
+                    spread = descent.unfold() if look else 0.0
+                if look:
                     told = None
-                    patient = options.patience is not None and done > options.early_iterations
-                    if callback is not None or progress or patient:
+                    if callback is not None or progress or _patient(descent, options):
                         told = Progress(done, descent.divergence(workers), descent.places(workers))
                         note = f"KL {told.kl_divergence:.3f}"
                     if checkpoint is not None:
@@ -194,8 +197,7 @@ def optimize(
                     if told is not None and callback is not None and callback(told):
                         interrupted = True
                         break
-                    if _settled(descent, options, told, spread):
-                        break
+                    stop = _settled(descent, options, None if told is None else told.kl_divergence, spread)
                 advance(1, note=note)
         except KeyboardInterrupt:
             interrupted = True
@@ -204,14 +206,27 @@ def optimize(
         return Progress(descent.iteration, descent.divergence(workers), descent.places(workers), interrupted)
 
 
-def _settled(descent: Descent, options: OptimizerOptions, told: Progress | None, spread: float) -> bool:
+def _patient(descent: Descent, options: OptimizerOptions) -> bool:
+    """Whether the divergence is watched."""
+    return options.patience is not None and descent.iteration > options.early_iterations
+
+
+def _had_settled(descent: Descent, options: OptimizerOptions, workers: Workers) -> bool:
+    """Whether a run that goes on from a checkpoint had come to its end there; looks as that run did."""
+    if descent.iteration == 0 or descent.iteration % CHECK != 0:
+        return False
+    divergence = descent.divergence(workers) if _patient(descent, options) else None
+    return _settled(descent, options, divergence, descent.unfold())
+
+
+def _settled(descent: Descent, options: OptimizerOptions, divergence: float | None, spread: float) -> bool:
     """Whether it is time to stop: the divergence no longer falls, or the gradient is nearly nothing."""
     done = descent.iteration
     if done <= options.early_iterations:
         return False
-    if told is not None and options.patience is not None:
-        if told.kl_divergence < descent.best:
-            descent.best, descent.best_iteration = told.kl_divergence, done
+    if divergence is not None and options.patience is not None:
+        if divergence < descent.best:
+            descent.best, descent.best_iteration = divergence, done
         elif done - max(descent.best_iteration, options.early_iterations) >= options.patience:
             return True
     return spread > _SETTLED and descent.norm < options.min_gradient
