@@ -186,7 +186,7 @@ class Corpus:
         """SHA-256 over everything that decides what a model reads: steps, offsets, labels, classes, vocabulary."""
         digest = hashlib.sha256(self.vocabulary.fingerprint.encode())
         for array in (self.tokens, self.surface, self.offsets, self.labels):
-            digest.update(np.ascontiguousarray(array).tobytes())
+            digest.update(np.ascontiguousarray(array).data)
         digest.update("\0".join(self.classes).encode("utf-8", "surrogatepass"))
         if self.features is not None:
             digest.update(f"\0features{self.features.shape}".encode())

@@ -178,7 +178,8 @@ def record_missing(
     engine = Engine(writer.plan, params, threads=threads)
     buffers: list[Rows] = []
     with ThreadPoolExecutor(1, thread_name_prefix="trace-writer") as pool:
-        writing: Future[None] | None = None
+        # It says nothing that the states depend on, so it is written beside the first of them.
+        writing: Future[None] | None = pool.submit(writer.write_corpus)
         for turn, number in enumerate(portions):
             portion = writer.portion(number)
             if len(buffers) < 2:

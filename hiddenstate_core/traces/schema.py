@@ -131,7 +131,7 @@ def shard_rows(steps: int, row_bytes: int) -> int:
 def create_step_array(
     group: zarr.Group, spec: StepArray, steps: int, shard: int, *, compressed: bool = True
 ) -> zarr.Array[Any]:
-    """Create a step array at its full size, empty.
+    """Create a step array at its full size, empty, in the place of one of that name.
 
     Uncompressed shards hold their rows one after another (see `ShardLayout`); float32 states lose but 8 % of their
     size to Zstandard at a higher cost than computing them.
@@ -152,15 +152,20 @@ def create_step_array(
             dimension_names=spec.dimensions,
             attributes={"bfloat16": True} if spec.dtype == "bfloat16" else None,
             config={"write_empty_chunks": True},
+            overwrite=True,
         )
 
 
 def create_strings(group: zarr.Group, path: str, values: Sequence[str], dimension: str) -> None:
-    """Store a list of texts as a variable-length UTF-8 array; lone surrogates become U+FFFD."""
+    """Store a list of texts as a variable-length UTF-8 array, replacing one of that name.
+
+    Lone surrogates become U+FFFD.
+    """
     clean = [v.encode("utf-8", "replace").decode("utf-8") for v in values]
     array = group.create_array(
-        path, shape=(len(clean),), chunks=(max(1, len(clean)),), dtype=str, dimension_names=(dimension,)
-    )
+        path, shape=(len(clean),), chunks=(max(1, len(clean)),), dtype=str, dimension_names=(dimension,),
+        overwrite=True,
+    )  # fmt: skip
     if clean:
         array[:] = np.array(clean, dtype=object)
 

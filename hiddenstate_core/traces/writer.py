@@ -41,7 +41,9 @@ __all__ = ["LEFT_BEHIND", "Progress", "Writer", "marked_files", "partial_of", "p
 _MARKS = ".done"
 _IDENTITY = ".recording"
 #: What a writer that died between its last rename and its end leaves in a finished store; the next one sweeps it.
-LEFT_BEHIND = re.compile(r"\.done/\d+\.(json|npy)|\.recording")
+LEFT_BEHIND = re.compile(r"\.done/(\d+\.(json|npy)|corpus\.json)|\.recording")
+#: Name of the mark that says that everything known before the first step is on disk.
+_CORPUS = "corpus"
 #: Rows of a shard of ids.
 _ID_ROWS = 2**20
 
@@ -118,6 +120,16 @@ class Writer:
         """Numbers of the portions that are not on disk yet, or not as they were written; O(bytes on disk)."""
         return [k for k in range(self.portions) if not self._is_done(k)]
 
+    def write_corpus(self) -> None:
+        """Write everything that is known before the first step is run and mark it done, unless it is there already.
+
+        May run while the first portion is computed.
+        """
+        if self._are_whole(self._mark(_CORPUS)):
+            return
+        written = _write_corpus(self._group, self.partial, self.plan)
+        self._mark_done(_CORPUS, written)
+
     def write(self, portion: Portion, rows: Mapping[str, NDArray[Any]], final: NDArray[np.float32]) -> None:
         """Write all rows of a portion, of every array, and mark it done.
 
@@ -151,17 +163,16 @@ class Writer:
         np.save(buffer, final[np.searchsorted(portion.sequences, owned)], allow_pickle=False)
         with atomic_path(self._mark(portion.number, ".npy")) as temporary:
             temporary.write_bytes(buffer.getvalue())
-        mark = {"files": {name: found.to_json() for name, found in files.items()}}
-        write_text(self._mark(portion.number), json.dumps(mark, separators=(",", ":")))
+        self._mark_done(portion.number, files)
 
     def finish(self) -> None:
         """Write what follows from the portions, and move the store to its place."""
+        self.write_corpus()
         if self.plan.spec.task == "classification":
             self._write_final_probabilities()
         files: dict[str, FileChecksum] = {}
-        for number in range(self.portions):
-            listed = json.loads(self._mark(number).read_text(encoding="utf-8"))["files"]
-            files |= {name: FileChecksum.from_json(entry) for name, entry in listed.items()}
+        for mark in (_CORPUS, *range(self.portions)):
+            files |= _files_of(self._mark(mark))
         for left in self.partial.rglob(".*.tmp"):
             left.unlink(missing_ok=True)  # of a writer that was killed
         for path in sorted(self.partial.rglob("*")):
@@ -183,19 +194,24 @@ class Writer:
 
     # -- what is on disk --------------------------------------------------------------------------------------------
 
-    def _mark(self, number: int, suffix: str = ".json") -> Path:
-        return self.partial / _MARKS / f"{number}{suffix}"
+    def _mark(self, name: int | str, suffix: str = ".json") -> Path:
+        return self.partial / _MARKS / f"{name}{suffix}"
+
+    def _mark_done(self, name: int | str, files: Mapping[str, FileChecksum]) -> None:
+        mark = {"files": {path: found.to_json() for path, found in files.items()}}
+        write_text(self._mark(name), json.dumps(mark, separators=(",", ":")))
 
     def _is_done(self, number: int) -> bool:
         """Whether a portion is marked, and its files are as they were written."""
+        return self._mark(number, ".npy").is_file() and self._are_whole(self._mark(number))
+
+    def _are_whole(self, mark: Path) -> bool:
+        """Whether a mark is there, and its files are as they were written."""
         try:
-            listed = json.loads(self._mark(number).read_text(encoding="utf-8"))["files"]
-            expected = {self.partial / name: FileChecksum.from_json(entry) for name, entry in listed.items()}
+            expected = {self.partial / name: entry for name, entry in _files_of(mark).items()}
             # Sizes first: they tell most at no cost.
-            return (
-                self._mark(number, ".npy").is_file()
-                and all(path.stat().st_size == entry.size for path, entry in expected.items())
-                and all(checksum_of_file(path, entry.block) == entry for path, entry in expected.items())
+            return all(path.stat().st_size == entry.size for path, entry in expected.items()) and all(
+                checksum_of_file(path, entry.block) == entry for path, entry in expected.items()
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
@@ -222,7 +238,6 @@ class Writer:
             group = zarr.create_group(self.partial, zarr_format=3, attributes=attributes)
         except OSError as error:
             raise StoreError(f"The store {self.target} cannot be written: {error.strerror or error}.") from error
-        _write_corpus(group, self.partial, self.plan)
         for spec in self.plan.arrays:
             create_step_array(group, spec, self.plan.steps, self.plan.shard, compressed=self.plan.compressed)
         (self.partial / _MARKS).mkdir()
@@ -240,7 +255,7 @@ def progress_of(target: Path) -> Progress | None:
     begun = _identity(partial)
     if begun is None:
         return None
-    marked = sum(1 for mark in (partial / _MARKS).glob("*.json"))
+    marked = sum(1 for mark in (partial / _MARKS).glob("*.json") if mark.stem != _CORPUS)
     shards = int(begun["shards"])
     return Progress(str(begun["fingerprint"]), min(shards, marked * int(begun["portion_shards"])), shards)
 
@@ -250,8 +265,7 @@ def marked_files(target: Path) -> dict[str, FileChecksum]:
     files: dict[str, FileChecksum] = {}
     for mark in sorted((partial_of(target) / _MARKS).glob("*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            listed = json.loads(mark.read_text(encoding="utf-8"))["files"]
-            files |= {str(name): FileChecksum.from_json(entry) for name, entry in listed.items()}
+            files |= _files_of(mark)
     return files
 
 
@@ -259,6 +273,12 @@ def sweep(store: Path) -> None:
     """Remove what a writer that died between its last rename and its end has left in a finished store."""
     shutil.rmtree(store / _MARKS, ignore_errors=True)
     (store / _IDENTITY).unlink(missing_ok=True)
+
+
+def _files_of(mark: Path) -> dict[str, FileChecksum]:
+    """Checksums of the files that a mark is for, by path in the store."""
+    listed = json.loads(mark.read_text(encoding="utf-8"))["files"]
+    return {str(name): FileChecksum.from_json(entry) for name, entry in listed.items()}
 
 
 def _identity(partial: Path) -> dict[str, Any] | None:
@@ -302,9 +322,10 @@ def _layout(plan: Plan, array: StepArray, rows: int) -> ShardLayout:
     return ShardLayout(rows, chunk_rows(plan.steps), array.width, str(array.stored), plan.steps)
 
 
-def _write_corpus(group: zarr.Group, folder: Path, plan: Plan) -> None:
-    """Everything of a store that is known before the first step is run."""
+def _write_corpus(group: zarr.Group, folder: Path, plan: Plan) -> dict[str, FileChecksum]:
+    """Everything of a store that is known before the first step is run; checksums of its large files by path."""
     corpus = plan.corpus
+    files: dict[str, FileChecksum] = {}
     for name, values in (("offsets", plan.offsets), ("labels", corpus.labels), ("split", corpus.split)):
         _small(group, f"sequences/{name}", values, ("boundary" if name == "offsets" else "sequence",))
     create_strings(group, "sequences/ids", corpus.ids, "sequence")
@@ -328,7 +349,9 @@ def _write_corpus(group: zarr.Group, folder: Path, plan: Plan) -> None:
         layout = _layout(plan, array, rows)
         for shard in range(layout.shards):
             start, stop = layout.span(shard)
-            write_shard(folder / array.path / layout.path(shard), ids[start:stop], layout, shard)
+            name = f"{array.path}/{layout.path(shard)}"
+            files[name] = write_shard(folder / name, ids[start:stop], layout, shard)
+    return files
 
 
 def _small(group: zarr.Group, path: str, values: NDArray[Any], dimensions: tuple[str, ...]) -> None:
