@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hiddenstate_core.errors import InputError
 from hiddenstate_core.kernels.jit import plain
 from hiddenstate_core.kernels.placement import place_points
+from hiddenstate_core.neighbors import NeighborIndex
 from hiddenstate_core.projection import TSNE, Placement
 from hiddenstate_core.projection import placement as placements
 
@@ -160,3 +161,24 @@ def test_the_kernel_with_the_jit_off() -> None:
             place(0, 3, y, ids, weights, np.array([*y.min(axis=0), 1.0]), grid, settings, places)
             made.append(places)
         np.testing.assert_allclose(made[0], made[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(("n", "d"), [(300, 12), (900, 12), (700, 5)])
+def test_an_index_of_other_states_is_refused(fitted: TSNE, n: int, d: int) -> None:
+    index = NeighborIndex.build(_blobs(0, n)[:, :d])
+    with pytest.raises(InputError, match=f"The index is of {n} states of {d} features, the map of 700 states of 12"):
+        Placement(_blobs(0, 700), fitted.embedding_, index=index)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"perplexity": "30"}, "perplexity must be a number"),
+        ({"perplexity": 0.5}, "perplexity must be at least 1"),
+        ({"seed": -1}, "seed must not be negative"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+    ],
+)
+def test_bad_options_are_refused_by_name(fitted: TSNE, option: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Placement(_blobs(0, 700), fitted.embedding_, **option)

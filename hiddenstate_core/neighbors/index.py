@@ -87,6 +87,11 @@ class NeighborIndex:
     def __len__(self) -> int:
         return self._partition.n
 
+    @property
+    def features(self) -> int:
+        """Features of a state."""
+        return self._partition.states.data.shape[1]
+
     def query(self, X: Any, k: int, *, n_jobs: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The k nearest states of every new point.
 

@@ -15,6 +15,7 @@ from hiddenstate_core.kernels.workers import Workers
 from hiddenstate_core.neighbors import NeighborIndex, States
 from hiddenstate_core.projection.interpolation import Interpolation
 from hiddenstate_core.projection.map_neighbors import read_positions
+from hiddenstate_core.projection.validation import checked_integer, checked_number
 
 __all__ = ["Placement"]
 
@@ -44,7 +45,8 @@ class Placement:
     Raises
     ------
     InputError
-        The map is not of as many points as there are states, or has values that are not finite.
+        The map is not of as many points as there are states, or has values that are not finite; a perplexity below 1,
+        a negative seed, or an index of other states.
     """
 
     def __init__(
@@ -61,10 +63,18 @@ class Placement:
         n = len(self.states)
         if self.positions.shape[1] not in (2, 3) or len(self.positions) != n:
             raise InputError(f"A map of {n} states has shape ({n}, 2) or ({n}, 3), not {self.positions.shape}.")
-        if not (perplexity >= 1 and math.isfinite(perplexity)):
+        self.perplexity = checked_number("perplexity", perplexity)
+        if not self.perplexity >= 1:
             raise InputError(f"The perplexity must be at least 1, not {perplexity:g}.")
-        self.perplexity = float(perplexity)
-        self.seed = seed
+        self.seed = checked_integer("seed", seed)
+        if self.seed < 0:
+            raise InputError(f"seed must not be negative; it is {seed}.")
+        d = self.states.data.shape[1]
+        if index is not None and (len(index), index.features) != (n, d):
+            raise InputError(
+                f"The index is of {len(index)} states of {index.features} features, the map of {n} states of {d}; "
+                "build it from the states of the map, or leave it out."
+            )
         self._index = index
         self._field: tuple[NDArray[np.float64], NDArray[np.float32]] | None = None
 
