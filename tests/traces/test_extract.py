@@ -180,6 +180,38 @@ def test_a_shard_that_was_damaged_meanwhile_is_done_again(tmp_path: Path) -> Non
     np.testing.assert_array_equal(Trace(path).hidden()[:], whole.hidden()[:])
 
 
+@pytest.mark.parametrize("harm", ["never written", "torn", "damaged"])
+def test_words_and_ids_are_written_again_where_they_are_not_whole(tmp_path: Path, harm: str) -> None:
+    corpus = make_corpus(20)
+    model = make_model(corpus)
+    path, options = tmp_path / "t.zarr", ExtractOptions(memory=1, progress=False)
+    with small_shards(64):
+        whole = extract(model, corpus, tmp_path / "u.zarr", options=options)
+        with pytest.MonkeyPatch.context() as patch:
+
+            def stop(*_: Any) -> None:
+                raise KeyboardInterrupt
+
+            if harm == "never written":
+                patch.setattr(Writer, "write_corpus", stop)
+            elif harm == "torn":
+                patch.setattr(writer, "write_shard", stop)
+            else:
+                patch.setattr(Writer, "write", stop)
+            with pytest.raises(KeyboardInterrupt):
+                extract(model, corpus, path, options=options)
+        marked = (partial_of(path) / ".done" / "corpus.json").exists()
+        assert marked == (harm == "damaged")
+        if marked:
+            tokens = partial_of(path) / "steps/tokens/c/0"
+            tokens.write_bytes(b"\x7f" + tokens.read_bytes()[1:])
+        extract(model, corpus, path, options=options)
+    files = {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+    other = {p.relative_to(whole.path): p.read_bytes() for p in whole.path.rglob("*") if p.is_file()}
+    assert files == other
+    assert verify(path).intact
+
+
 def test_odd_paths_and_options_are_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = make_corpus(5)
     model = make_model(corpus)
