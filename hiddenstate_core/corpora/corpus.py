@@ -207,10 +207,30 @@ class Corpus:
         """Token ids of every sequence, in order."""
         return (self.sequence(i) for i in range(len(self)))
 
-    def select(self, indices: Sequence[int] | NDArray[np.integer]) -> Corpus:
-        """Corpus of the chosen sequences, in the order given; O(steps chosen)."""
-        chosen = np.asarray(indices, np.int64)
-        if chosen.ndim != 1 or (len(chosen) and (chosen.min() < 0 or chosen.max() >= len(self))):
+    def select(self, indices: Sequence[int] | NDArray[np.integer] | NDArray[np.bool_]) -> Corpus:
+        """Corpus of the chosen sequences; O(steps chosen).
+
+        Parameters
+        ----------
+        indices : (M,) int or (S,) bool
+            Numbers of sequences, in the order wanted, or a mask.
+
+        Raises
+        ------
+        InputError
+            Neither of them, or a number that the corpus does not have.
+        """
+        given = np.asarray(indices)
+        if given.dtype == np.bool_ and given.shape == (len(self),):
+            given = np.flatnonzero(given)
+        # An empty list has no type of its own; whatever else holds no integers would be rounded, or read as 0 and 1.
+        if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+            raise InputError(
+                f"Sequences are chosen by a list of numbers or a mask of {len(self)} bools, not an array of "
+                f"{given.dtype}, shape {given.shape}."
+            )
+        chosen = given.astype(np.int64)
+        if len(chosen) and (chosen.min() < 0 or chosen.max() >= len(self)):
             raise InputError(f"Sequence numbers must lie in 0..{len(self) - 1}.")
         return self._ragged(chosen, self.offsets[chosen], self.lengths[chosen])
 

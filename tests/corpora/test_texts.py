@@ -126,3 +126,13 @@ def test_bad_input_is_refused_by_name(changes: dict[str, Any], message: str) -> 
     texts, labels, classes = given.pop("texts"), given.pop("labels"), given.pop("classes", None)
     with pytest.raises(InputError, match=message):
         corpus_from_texts(texts, labels, classes, **given)
+
+
+def test_sequences_are_selected_by_number_or_mask() -> None:
+    corpus = corpus_from_texts(["a b", "c", "d e f"], ["x", "y", "x"])
+    assert corpus.select([2, 0, 2]).ids == ("2", "0", "2")
+    assert corpus.select(corpus.labels == 0).ids == corpus.select(np.array([True, False, True])).ids == ("0", "2")
+    assert len(corpus.select([])) == 0
+    for odd in ([0.7], [True, False], "a", 1, slice(0, 1), [[0]]):
+        with pytest.raises(InputError, match="Sequences are chosen by a list of numbers or a mask of 3 bools, not"):
+            corpus.select(odd)  # type: ignore[arg-type]
