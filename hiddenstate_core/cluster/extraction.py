@@ -65,8 +65,8 @@ def extract(
     record : Record or sequence of str, optional
         What is kept; names are ``"hidden"``, ``"cell"``, ``"gates"``, or single gates. Everything by default.
     options : ExtractOptions, optional
-        Memory (of every worker process), threads (a worker's own number by default), compression, and the two below
-        together.
+        Memory (of every worker process), threads (a worker's own number by default), compression, and what the two
+        below say too.
     overwrite : bool
         Whether another recording at `path` is replaced. The same recording is never made twice.
     progress : bool
@@ -92,7 +92,7 @@ def extract(
     ClusterError
         No workers, workers that die again and again, or a scheduler that is lost. What was recorded is kept.
     """
-    options = options or ExtractOptions(overwrite=overwrite, progress=progress)
+    options = (options or ExtractOptions()).joined(overwrite=overwrite, progress=progress)
     if client is None:
         return extract_here(model, corpus, path, record=record, options=options)
     reached = checked(client)

@@ -72,6 +72,10 @@ class ExtractOptions:
         if self.compression not in ("none", "zstd"):
             raise InputError(f"ExtractOptions.compression must be 'none' or 'zstd', not {self.compression!r}.")
 
+    def joined(self, *, overwrite: bool, progress: bool) -> ExtractOptions:
+        """These with the two arguments that `extract` takes beside them: either may overwrite, either be silent."""
+        return dataclasses.replace(self, overwrite=self.overwrite or overwrite, progress=self.progress and progress)
+
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
@@ -106,7 +110,7 @@ def extract(
     record : Record or sequence of str, optional
         What is kept; names are ``"hidden"``, ``"cell"``, ``"gates"``, or single gates. Everything by default.
     options : ExtractOptions, optional
-        Memory, threads, compression, and the two below together.
+        Memory, threads, compression, and what the two below say too.
     overwrite : bool
         Whether another recording at `path` is replaced. The same recording is not made twice, unless `overwrite` is
         given and it is damaged (see `verify`).
@@ -127,7 +131,7 @@ def extract(
         Another recording at `path`, another process recording into it, a folder that cannot be written, a full disk,
         or a state that is not finite (named by sequence and step).
     """
-    options = options or ExtractOptions(overwrite=overwrite, progress=progress)
+    options = (options or ExtractOptions()).joined(overwrite=overwrite, progress=progress)
 
     def here(writer: Writer, model: Model, portions: Sequence[int], advance: Advance) -> None:
         record_missing(writer, model.params, portions, threads=options.threads, advance=advance)

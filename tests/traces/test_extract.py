@@ -120,6 +120,9 @@ def test_the_same_recording_is_not_made_twice_and_another_is_refused(tmp_path: P
         extract(model, corpus, path, record=("hidden",), progress=False)
     replaced = extract(other, corpus, path, overwrite=True, progress=False)
     assert replaced.fingerprint != first.fingerprint
+    # Given beside options, the arguments still count.
+    once_more = extract(model, corpus, path, options=ExtractOptions(progress=False), overwrite=True)
+    assert once_more.fingerprint == first.fingerprint
     assert [p.name for p in tmp_path.iterdir()] == ["t.zarr"]
 
 
