@@ -246,7 +246,9 @@ class Writer:
 
 def partial_of(target: Path) -> Path:
     """Where a recording lies while it is made."""
-    return target.with_name(target.name + ".partial")
+    if target.name in ("", ".."):  # such as ".", from within a store
+        target = target.resolve()
+    return target.parent / f"{target.name}.partial"
 
 
 def progress_of(target: Path) -> Progress | None:

@@ -171,3 +171,17 @@ def test_a_recording_that_was_not_finished_is_called_so(tmp_path: Path) -> None:
     (tmp_path / "t.zarr.partial").mkdir()
     with pytest.raises(StoreError, match="not finished; run the same `hiddenstate extract` again"):
         Trace(tmp_path / "t.zarr.partial")
+
+
+def test_from_within_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trace = make(tmp_path / "t.zarr")
+    monkeypatch.chdir(trace.path)
+    assert verify(".").intact
+    assert main(["verify", "."]) == 0
+    assert "files are as they were written" in capfd.readouterr().out
+    monkeypatch.chdir(trace.path / "steps")
+    assert verify("..").intact
+    with pytest.raises(StoreError, match="not a"):
+        verify("/")
