@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,10 @@ class Facts:
             A layer that the network does not have, or that was not recorded.
         """
         count = len(self.sizes)
+        try:
+            number = operator.index(number)
+        except TypeError as error:
+            raise InputError(f"A layer is chosen by its number, not {number!r:.60}.") from error
         if not -count <= number < count:
             raise InputError(f"Layer {number} does not exist; the model has {count}, 0..{count - 1}.")
         if number % count not in self.layers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -239,7 +239,7 @@ def matching(
     """Numbers of the sequences that meet all criteria; see `Trace.select`."""
     numbers = np.arange(len(trace), dtype=np.int64) if sequences is None else _numbers(trace, sequences)
     if ids is not None:
-        wanted = [ids] if isinstance(ids, str) else list(ids)
+        wanted = list(ids) if isinstance(ids, Iterable) and not isinstance(ids, str) else [ids]
         where = {name: number for number, name in reversed(list(enumerate(trace.ids)))}
         for name in wanted:
             if name not in where:
@@ -280,7 +280,7 @@ def _numbers(trace: Trace, sequences: ArrayLike) -> NDArray[np.int64]:
 def _codes(wanted: Any, names: tuple[str, ...], what: str, *, unknown: bool = False) -> list[int]:
     """Numbers of what was named by name or number."""
     codes = []
-    for one in [wanted] if isinstance(wanted, (str, int, np.integer)) else list(wanted):
+    for one in list(wanted) if isinstance(wanted, Iterable) and not isinstance(wanted, str) else [wanted]:
         if isinstance(one, str) and one in names:
             codes.append(names.index(one))
         elif isinstance(one, (int, np.integer)) and not isinstance(one, bool) and -int(unknown) <= one < len(names):

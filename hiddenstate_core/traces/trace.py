@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import os
 from pathlib import Path
 from typing import Any
@@ -133,29 +134,32 @@ class Trace(Quantities):
     @functools.cached_property
     def offsets(self) -> NDArray[np.int64]:
         """Where each sequence's rows begin and end, (S + 1,) int64."""
-        return np.asarray(self.array("sequences/offsets")[:], np.int64)
+        return np.asarray(self._small("sequences/offsets"), np.int64)
 
     @functools.cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Number of steps of each sequence when it was read, (S,) int64; as many rows, where each was recorded."""
         if self.facts.every == 1:
             return np.diff(self.offsets)
-        return np.asarray(self.array("sequences/lengths")[:], np.int64)
+        return np.asarray(self._small("sequences/lengths", len(self)), np.int64)
 
     @functools.cached_property
     def labels(self) -> NDArray[np.int32]:
         """Class of each sequence, (S,) int32; -1 where it is not known."""
-        return np.asarray(self.array("sequences/labels")[:], np.int32)
+        return np.asarray(self._small("sequences/labels"), np.int32)
 
     @functools.cached_property
     def ids(self) -> tuple[str, ...]:
         """Name of each sequence."""
-        return tuple(np.asarray(self.array("sequences/ids")[:]).tolist())
+        return tuple(self._small("sequences/ids", len(self)).tolist())
 
     @functools.cached_property
     def split(self) -> NDArray[np.int8]:
         """Split of each sequence, an index into `splits`."""
-        return np.asarray(self.array("sequences/split")[:], np.int8)
+        split = np.asarray(self._small("sequences/split", len(self)), np.int8)
+        if len(split) and not 0 <= int(split.min()) <= int(split.max()) < len(self.splits):
+            raise StoreError(f"{self.path}: sequences/split has a split that the store does not name; it is damaged.")
+        return split
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -193,11 +197,17 @@ class Trace(Quantities):
 
     def sequence(self, index: int) -> SequenceTrace:
         """One sequence; negative numbers count from the end. Reads nothing yet."""
-        if not -len(self) <= index < len(self):
+        try:
+            number = operator.index(index)
+        except TypeError as error:
             raise InputError(
-                f"Sequence {index} does not exist; the trace has {len(self)} sequences, 0..{len(self) - 1}."
+                f"A sequence is chosen by its number, not {index!r:.60}; select(ids=...) chooses by names."
+            ) from error
+        if not -len(self) <= number < len(self):
+            raise InputError(
+                f"Sequence {number} does not exist; the trace has {len(self)} sequences, 0..{len(self) - 1}."
             )
-        return SequenceTrace(self, int(index) % len(self))
+        return SequenceTrace(self, number % len(self))
 
     def select(
         self,
@@ -241,12 +251,12 @@ class Trace(Quantities):
     @functools.cached_property
     def lexicon(self) -> tuple[str, ...]:
         """Every distinct word as written."""
-        return tuple(np.asarray(self.array("lexicon/words")[:]).tolist())
+        return tuple(self._small("lexicon/words").tolist())
 
     @functools.cached_property
     def vocabulary(self) -> tuple[str, ...]:
         """The words that the model knows; ``vocabulary[0]`` stands for the unknown ones."""
-        return tuple(np.asarray(self.array("vocabulary/words")[:]).tolist())
+        return tuple(self._small("vocabulary/words").tolist())
 
     def array(self, path: str) -> StoredArray:
         """Any array of the recording by its path in the store, such as ``"layers/0/forward/hidden"``.
@@ -272,6 +282,16 @@ class Trace(Quantities):
         """
         if self._where() != self._place:
             raise StoreError(f"{self.path} was replaced or removed since it was opened; open it again.")
+
+    def _small(self, path: str, length: int | None = None) -> NDArray[Any]:
+        """All of an array that is kept in memory, of the length that it must have."""
+        array = self._checked(self.array(path), (length,))
+        try:
+            return np.asarray(array[:])
+        except MemoryError as error:  # a damaged description may claim any length
+            raise StoreError(
+                f"{self.path}: {path} claims {array.shape[0]:,} entries, more than memory holds; the store is damaged."
+            ) from error
 
     def _where(self) -> tuple[int, int] | None:
         try:

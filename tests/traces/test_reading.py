@@ -600,3 +600,45 @@ def test_opening_reads_little(plain: tuple[Path, dict[str, Array]]) -> None:
     assert not {"ids", "lexicon", "vocabulary"} & set(vars(trace))
     assert threading.active_count() < 100
     assert importlib.util.find_spec("zarr") is not None
+
+
+def test_what_is_no_number_or_name_is_refused_in_a_sentence(plain: tuple[Path, dict[str, Array]]) -> None:
+    trace = Trace(plain[0])
+    assert trace.sequence(np.int64(-1)).index == 1  # type: ignore[arg-type]
+    for index in ("1", 1.5, None):
+        with pytest.raises(InputError, match="A sequence is chosen by its number, not"):
+            trace.sequence(index)  # type: ignore[arg-type]
+    for layer in ("0", 0.0):
+        with pytest.raises(InputError, match="A layer is chosen by its number, not"):
+            trace.hidden(layer)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"There is no class 1\.5"):
+        trace.select(label=1.5)
+    with pytest.raises(InputError, match="no sequence with the id 4"):
+        trace.select(ids=4)
+
+
+@pytest.mark.parametrize(
+    ("array", "length", "message"),
+    [
+        ("sequences/offsets", 10**14, "sequences/offsets claims 100,000,000,000,000 entries"),
+        ("sequences/ids", 1, r"sequences/ids has shape \(1,\), not 2"),
+        ("sequences/split", 3, r"sequences/split has shape \(3,\), not 2"),
+    ],
+)
+def test_a_list_of_another_length_is_named(
+    plain: tuple[Path, dict[str, Array]], array: str, length: int, message: str
+) -> None:
+    description = plain[0] / array / "zarr.json"
+    found = json.loads(description.read_text(encoding="utf-8"))
+    description.write_text(json.dumps(found | {"shape": [length]}), encoding="utf-8")
+    with pytest.raises(StoreError, match=message):
+        _ = Trace(plain[0]).ids, Trace(plain[0]).split
+
+
+def test_a_split_without_a_name_is_damage(plain: tuple[Path, dict[str, Array]]) -> None:
+    description = plain[0] / "zarr.json"
+    found = json.loads(description.read_text(encoding="utf-8"))
+    found["attributes"]["splits"] = []
+    description.write_text(json.dumps(found), encoding="utf-8")
+    with pytest.raises(StoreError, match="sequences/split has a split that the store does not name"):
+        Trace(plain[0]).select(split="test")
