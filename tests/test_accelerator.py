@@ -225,7 +225,7 @@ def test_what_it_refuses() -> None:
         optimize_on_device(a, start, method="fft", device="jax")
     with pytest.raises(InputError, match="2 dimensions, not 3"):
         optimize_on_device(a, _start(20, 3), method="interpolation", device="jax")
-    with pytest.raises(InputError, match="20 points in 2 or 3 dimensions"):
+    with pytest.raises(InputError, match="The start must have shape"):
         optimize_on_device(a, start[:9], device="jax")
     with pytest.raises(InputError, match="spacing"):
         optimize_on_device(a, start, spacing=0.0, device="jax")
@@ -244,3 +244,11 @@ def test_without_a_gpu_it_says_what_there_is(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(jax, "devices", none)
     with pytest.raises(InputError, match=r"JAX sees only: .*device='cpu'"):
         find_device("gpu")
+
+
+def test_a_map_that_is_no_longer_finite_is_refused_at_once() -> None:
+    affinities = _affinities(60)
+    start = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    options = OptimizerOptions(learning_rate=1e300, max_iter=500)
+    with pytest.raises(InputError, match="no longer finite after 50 iterations; lower learning_rate"):
+        optimize_on_device(affinities, start, options, device="jax")

@@ -20,6 +20,7 @@ from hiddenstate_core.projection import (
     Exact,
     OptimizerOptions,
     Progress,
+    Repulsion,
     gradient,
     initial_positions,
     kl_divergence,
@@ -253,7 +254,7 @@ def test_the_schedule() -> None:
 
 
 def test_start_must_fit() -> None:
-    with pytest.raises(InputError, match="must place 10 points"):
+    with pytest.raises(InputError, match="must have shape"):
         optimize(_affinities(0, 10), _map(0, 9), Exact())
 
 
@@ -319,3 +320,63 @@ def test_a_graph_made_elsewhere_serves_too() -> None:
     ids = np.array([[1, 2], [0, 2], [1, 0]])
     graph = NeighborGraph(ids, np.array([[1, 2], [1, 3], [2, 3]], np.float32), "elsewhere", 0.9)
     assert perplexity_affinities(graph, 1.5).n == 3
+
+
+def _apart(n: int) -> NDArray[np.float32]:
+    return np.linspace(-1e30, 1e30, 2 * n, dtype=np.float32).reshape(n, 2)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_divergence_of_a_map_by_any_tool(dims: int) -> None:
+    a, y = _affinities(0, 60), np.random.default_rng(0).normal(size=(60, dims))
+    squared = ((y[:, None] - y[None]) ** 2).sum(axis=2)
+    w = 1 / (1 + squared) * (1 - np.eye(60))
+    p = a.dense()
+    expected = (p[p > 0] * np.log(p[p > 0] / (w / w.sum())[p > 0])).sum()
+    assert kl_divergence(a, y) == pytest.approx(expected, abs=1e-5)
+    assert kl_divergence(a, Embedding(y.astype(np.float32), "pca", {})) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (np.zeros((60, 4)), r"shape \(n, 2\) or \(n, 3\), not \(60, 4\)"),
+        (np.zeros(60), r"shape \(n, 2\) or \(n, 3\), not \(60,\)"),
+        (np.zeros((59, 2)), "of 60 points, the map has 59"),
+        (np.full((60, 2), np.nan), "Position 0 is"),
+        (np.full((60, 2), "a"), "must be real numbers"),
+        (_apart(60), "too far apart"),
+    ],
+)
+def test_divergence_of_no_map(bad: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        kl_divergence(_affinities(0, 60), bad)
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (np.zeros((60, 1)), r"The start must have shape \(60, 2\) or \(60, 3\), not \(60, 1\)"),
+        (np.zeros((60, 4)), "The start must have shape"),
+        (np.zeros((59, 2)), "The start must have shape"),
+        (np.full((60, 2), np.nan), "The start must be finite"),
+        (_apart(60), "The start must lie within"),
+        ([["a", "b"]] * 60, "The start must be an array of real numbers"),
+        ([[1, 2], [3]], "The start must be an array of real numbers"),
+        (np.ones((60, 2)) * 1j, "The start must be an array of real numbers, not of complex128"),
+    ],
+)
+@pytest.mark.parametrize("repulsion", [Exact(), BarnesHut()], ids=["exact", "barnes_hut"])
+def test_a_start_that_is_none(start: Any, message: str, repulsion: Repulsion) -> None:
+    with pytest.raises(InputError, match=message):
+        optimize(_affinities(0, 60), start, repulsion, OptimizerOptions(max_iter=5))
+    with pytest.raises(InputError, match=message.replace("The start", "init").replace(r" or \(60, 3\)", "")):
+        initial_positions(start, 60, 2, 0)
+
+
+def test_a_start_may_be_a_list() -> None:
+    a, start = _affinities(0, 60), _map(0, 60)
+    options = OptimizerOptions(max_iter=5)
+    np.testing.assert_array_equal(
+        optimize(a, start.tolist(), Exact(), options).positions, optimize(a, start, Exact(), options).positions
+    )

@@ -28,6 +28,7 @@ from hiddenstate_core.projection.device_gradients import (
     pairwise_sum,
     place_affinities,
 )
+from hiddenstate_core.projection.initialization import checked_start
 from hiddenstate_core.projection.optimizer import Callback, OptimizerOptions, Progress
 
 __all__ = ["EXACT_POINTS", "find_device", "method_on_device", "optimize_on_device"]
@@ -153,7 +154,8 @@ class _Run:
             self._state = self._state._replace(positions=self._state.positions + noise)
         until = min(o.max_iter, (begin // _CHECK + 1) * _CHECK)
         until = next((i for i in range(begin + 1, until) if o.phase(i, n) != phase), until)
-        settings = np.array([phase.exaggeration, phase.rate, phase.momentum, phase.longest_step], np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold ends in a map that is refused below
+            settings = np.array([phase.exaggeration, phase.rate, phase.momentum, phase.longest_step], np.float32)
         grid = Grid(0, 1.0) if self.exact else Grid.around(float(np.ptp(self.positions, axis=0).max()), spacing)
         self._state, done = _advance(
             self._state,
@@ -168,6 +170,11 @@ class _Run:
         total, norm = float(self._state.normalization), float(self._state.norm)
         self.positions, self.normalization, self.norm = positions, total, norm
         self.iteration = begin + int(done)
+        if not math.isfinite(norm):
+            raise InputError(
+                f"The map is no longer finite after {self.iteration} iterations; lower learning_rate, or start from "
+                "places closer together."
+            )
 
     def unfold(self) -> float:
         """Standard deviation of the widest axis, after a map that shrank to nothing was blown up to its first size.
@@ -245,17 +252,15 @@ def optimize_on_device(
     Raises
     ------
     InputError
-        A start of another shape than the affinities need, no such device or method, or interpolation in space.
+        A start of another shape than the affinities need, no such device or method, interpolation in space, or a map
+        that is no longer finite.
     """
     options = options or OptimizerOptions()
-    if start.ndim != 2 or len(start) != affinities.n or start.shape[1] not in (2, 3):
-        raise InputError(
-            f"The start must place {affinities.n} points in 2 or 3 dimensions; its shape is {start.shape}."
-        )
+    start = checked_start("The start", start, affinities.n)
     exact = method_on_device(method, *start.shape) == "exact"
     if not (spacing > 0 and math.isfinite(spacing)):
         raise InputError(f"The spacing of the grid must be above 0, not {spacing:g}.")
-    run = _Run(affinities, np.array(start, np.float32, order="C"), options, exact, find_device(device))
+    run = _Run(affinities, start, options, exact, find_device(device))
     total = options.max_iter
     interrupted = False
     with progress_bar("t-SNE", total, show=progress) as advance:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from hiddenstate_core.errors import InputError
 from hiddenstate_core.kernels.tsne import attraction, divergence_terms, exact_repulsion
 from hiddenstate_core.kernels.workers import Workers
 from hiddenstate_core.projection.affinities import Affinities
+from hiddenstate_core.projection.map_neighbors import in_plane, read_positions
 
 __all__ = ["Exact", "Repulsion", "Rows", "attractive_force", "divergence", "gradient", "kl_divergence"]
 
@@ -96,7 +97,9 @@ def gradient(
     affinities: Affinities, positions: NDArray[np.float32], repulsion: Repulsion | None = None
 ) -> NDArray[np.float64]:
     """dC/dy of KL(P || Q) (van der Maaten & Hinton 2008, eq. 5), (n, dims) float64; exact where `repulsion` is None."""
-    positions = np.ascontiguousarray(positions, np.float32)
+    positions = read_positions(positions)
+    if positions.shape[1] == 1:
+        raise InputError("The gradient is that of maps of 2 or 3 dimensions, not of 1.")
     with Workers() as workers:
         force, total = (repulsion or Exact())(positions, workers)
         attract = attractive_force(affinities, positions, workers)
@@ -105,7 +108,7 @@ def gradient(
 
 def kl_divergence(
     affinities: Affinities,
-    positions: NDArray[np.float32],
+    positions: Any,
     *,
     normalization: float | None = None,
     n_jobs: int | None = None,
@@ -116,7 +119,7 @@ def kl_divergence(
     ----------
     affinities : Affinities
         P.
-    positions : (n, dims) array
+    positions : (n, 1 to 3) array-like or Embedding
         The map, by whatever tool it was made.
     normalization : float or None
         Z where it is known; None computes it from every pair, O(n^2).
@@ -127,20 +130,25 @@ def kl_divergence(
     -------
     float
         Independent of the number of threads.
+
+    Raises
+    ------
+    InputError
+        Not as many places as the affinities have points, places that are not finite, or all too far apart.
     """
-    positions = np.ascontiguousarray(positions, np.float32)
-    if len(positions) != affinities.n:
-        raise InputError(f"The affinities are of {affinities.n} points, the map has {len(positions)}.")
+    places = in_plane(read_positions(positions))
+    if len(places) != affinities.n:
+        raise InputError(f"The affinities are of {affinities.n} points, the map has {len(places)}.")
     with Workers(n_jobs) as workers:
-        return divergence(affinities, positions, normalization, workers)
+        if normalization is None:
+            normalization = Exact()(places, workers)[1]
+        if not normalization > 0:
+            raise InputError("The points of the map are too far apart for the divergence to be measured in float32.")
+        return divergence(affinities, places, normalization, workers)
 
 
-def divergence(
-    affinities: Rows, positions: NDArray[np.float32], normalization: float | None, workers: Workers
-) -> float:
+def divergence(affinities: Rows, positions: NDArray[np.float32], normalization: float, workers: Workers) -> float:
     """As `kl_divergence`, on threads that are there already and positions that need no check."""
-    if normalization is None:
-        normalization = Exact()(positions, workers)[1]
     terms = np.empty(len(positions))
     a = affinities
     workers.run(divergence_terms, len(positions), _ROWS, positions, a.offsets, a.columns, a.values, terms)

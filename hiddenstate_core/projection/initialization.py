@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hiddenstate_core.errors import InputError
 from hiddenstate_core.neighbors.states import States
 
-__all__ = ["initial_positions", "principal_components"]
+__all__ = ["checked_start", "initial_positions", "principal_components"]
 
 #: Standard deviation of the first axis at the start (Kobak & Berens 2019), and of the noise that parts equal points.
 _SPREAD, _JITTER = 1e-4, 1e-6
@@ -85,8 +85,8 @@ def initial_positions(init: Any, states: States | int, n_components: int, seed: 
     Raises
     ------
     InputError
-        An unknown name, principal components of unknown states, or an array of another shape or with values that are
-        not finite.
+        An unknown name, principal components of unknown states, or an array of another shape or kind or with values
+        that are not finite.
     """
     n = states if isinstance(states, int) else len(states)
     noise = np.random.default_rng(seed).standard_normal((n, n_components))
@@ -101,11 +101,41 @@ def initial_positions(init: Any, states: States | int, n_components: int, seed: 
             positions *= _SPREAD / spread if spread > 0 else 0.0
             return np.asarray(positions + _JITTER * noise, np.float32)
         raise InputError(f"init must be 'pca', 'random' or an array of shape ({n}, {n_components}), not {init!r}.")
-    places = np.array(init, np.float32, order="C")
-    if places.shape != (n, n_components):
-        raise InputError(f"init must have shape ({n}, {n_components}), not {places.shape}.")
+    return checked_start("init", init, n, (n_components,))
+
+
+def checked_start(name: str, start: Any, n: int, dims: tuple[int, ...] = (2, 3)) -> NDArray[np.float32]:
+    """Places of n points from which a map can start, a copy in C order.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it.
+    start : (n, d) array-like or Embedding
+        The places.
+    n : int
+        Points.
+    dims : tuple of int
+        Dimensions that the map may have.
+
+    Raises
+    ------
+    InputError
+        Another shape, not real numbers, or values that are not finite or too large.
+    """
+    try:
+        given = np.asarray(getattr(start, "coordinates", start))
+        given = given.astype(np.float64) if given.dtype.kind == "O" else given
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be an array of real numbers: {error}.") from error
+    if given.dtype.kind not in "fiub":
+        raise InputError(f"{name} must be an array of real numbers, not of {given.dtype}.")
+    if given.ndim != 2 or given.shape not in [(n, d) for d in dims]:
+        raise InputError(f"{name} must have shape {' or '.join(f'({n}, {d})' for d in dims)}, not {given.shape}.")
+    with np.errstate(over="ignore"):
+        places = np.array(given, np.float32, order="C")
     if not np.isfinite(places).all():
-        raise InputError("init must be finite; it holds NaN or infinity.")
+        raise InputError(f"{name} must be finite; it holds NaN or infinity.")
     if np.abs(places).max() > _WIDEST:
-        raise InputError(f"init must lie within +-{_WIDEST:g}; it reaches {np.abs(places).max():g}. Scale it down.")
+        raise InputError(f"{name} must lie within +-{_WIDEST:g}; it reaches {np.abs(places).max():g}. Scale it down.")
     return places

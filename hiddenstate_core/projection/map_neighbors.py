@@ -13,7 +13,7 @@ from hiddenstate_core.kernels.planar import nearest_in_map, split_nodes
 from hiddenstate_core.kernels.workers import Workers
 from hiddenstate_core.neighbors.graph import NeighborGraph
 
-__all__ = ["MapTree", "map_neighbors", "read_positions"]
+__all__ = ["MapTree", "in_plane", "map_neighbors", "read_positions"]
 
 #: Fewest points in a leaf, and leaves that a thread takes at a time.
 _LEAF, _GRAIN = 8, 64
@@ -75,6 +75,11 @@ def read_positions(positions: Any) -> NDArray[np.float32]:
         row = int(np.argmax(bad))
         raise InputError(f"Position {row} is {given[row].tolist()}; every coordinate must be a finite float32 number.")
     return places
+
+
+def in_plane(places: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A map from `read_positions` in two dimensions at least, which the kernels of the gradient need."""
+    return places if places.shape[1] > 1 else np.hstack([places, np.zeros_like(places)])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from hiddenstate_core.projection.affinities import Affinities
 from hiddenstate_core.projection.checkpoint import Checkpoint
 from hiddenstate_core.projection.descent import CHECK, Descent, Phase
 from hiddenstate_core.projection.gradients import Repulsion
+from hiddenstate_core.projection.initialization import checked_start
 from hiddenstate_core.projection.interrupts import held_interrupts
 
 __all__ = ["Callback", "OptimizerOptions", "Progress", "optimize"]
@@ -140,7 +141,7 @@ def optimize(
     ----------
     affinities : Affinities
         P; only read.
-    start : (n, dims) float32
+    start : (n, 2 or 3) array-like or Embedding
         First positions; not changed.
     repulsion : Repulsion
         Gradient method.
@@ -164,12 +165,11 @@ def optimize(
     Raises
     ------
     InputError
-        A start of another shape than the affinities need, or a checkpoint of another run.
+        A start of another shape than the affinities need, or with values that are not finite or beyond +-1e6; or a
+        checkpoint of another run.
     """
     options = options or OptimizerOptions()
-    if start.ndim != 2 or len(start) != affinities.n:
-        raise InputError(f"The start must place {affinities.n} points; its shape is {start.shape}.")
-    descent = Descent(affinities, np.array(start, np.float32, order="C"), repulsion)
+    descent = Descent(affinities, checked_start("The start", start, affinities.n), repulsion)
     if checkpoint is not None:
         checkpoint.begin(descent, options)
     total = options.max_iter

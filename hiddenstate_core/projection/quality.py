@@ -18,7 +18,7 @@ from hiddenstate_core.neighbors.states import States
 from hiddenstate_core.projection.affinities import Affinities
 from hiddenstate_core.projection.estimates import Estimate, pearson, sample_mean, spearman, systematic_mean
 from hiddenstate_core.projection.gradients import divergence
-from hiddenstate_core.projection.map_neighbors import MapTree, read_positions
+from hiddenstate_core.projection.map_neighbors import MapTree, in_plane, read_positions
 
 __all__ = ["Quality", "quality", "sampled_kl_divergence"]
 
@@ -287,8 +287,7 @@ def _divergence(affinities: Affinities, places: Float, tree: MapTree, seed: int,
     mean = systematic_mean(mass, n)
     if not mean.value > 0:
         raise InputError("The points of the map are too far apart for the divergence to be measured in float32.")
-    plane = places if places.shape[1] > 1 else np.hstack([places, np.zeros_like(places)])
-    return Estimate(divergence(affinities, plane, mean.value * n, workers), mean.error / mean.value)
+    return Estimate(divergence(affinities, in_plane(places), mean.value * n, workers), mean.error / mean.value)
 
 
 def _from_ranks(
