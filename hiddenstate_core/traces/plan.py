@@ -206,10 +206,17 @@ def make_plan(model: Model, corpus: Corpus, record: Record, *, compressed: bool 
 
 
 def _attributes(model: Model, corpus: Corpus, encoded: Corpus, record: Record) -> dict[str, Any]:
-    ids = hashlib.sha256("\0".join(encoded.ids).encode("utf-8", "surrogatepass")).hexdigest()
+    # The corpus' own fingerprint tells what the model reads; a store also holds the words as written, names and splits.
+    told = hashlib.sha256(np.ascontiguousarray(encoded.split).tobytes())
+    words = [encoded.lexicon[i] for i in np.flatnonzero(np.bincount(encoded.surface))]
+    for names in (encoded.ids, words, encoded.splits):
+        told.update(f"{len(names)}\0".encode() + "\0".join(names).encode("utf-8", "surrogatepass"))
     identity = {
-        "model": model.fingerprint, "corpus": encoded.fingerprint, "ids": ids, "record": record.to_dict()
-    }  # fmt: skip
+        "model": model.fingerprint,
+        "corpus": encoded.fingerprint,
+        "told": told.hexdigest(),
+        "record": record.to_dict(),
+    }
     spec = model.spec
     attributes = {
         "fingerprint": hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),

@@ -126,6 +126,22 @@ def test_the_same_recording_is_not_made_twice_and_another_is_refused(tmp_path: P
     assert [p.name for p in tmp_path.iterdir()] == ["t.zarr"]
 
 
+def test_other_words_and_splits_are_another_recording(tmp_path: Path) -> None:
+    corpus = make_corpus(10)
+    model = make_model(corpus)
+    extract(model, corpus, tmp_path / "t.zarr", progress=False)
+    # None of them changes what the model reads.
+    for other in (
+        dataclasses.replace(corpus, lexicon=tuple(f"{word}!" for word in corpus.lexicon)),
+        dataclasses.replace(corpus, split=np.zeros_like(corpus.split)),
+        dataclasses.replace(corpus, splits=tuple(f"other-{name}" for name in corpus.splits)),
+        dataclasses.replace(corpus, ids=tuple(f"other-{name}" for name in corpus.ids)),
+    ):
+        assert other.fingerprint == corpus.fingerprint
+        with pytest.raises(StoreError, match="another recording"):
+            extract(model, other, tmp_path / "t.zarr", progress=False)
+
+
 @pytest.mark.parametrize("lengths", [(5, 0, 5), (5, 0, 0, 5), (0, 1, 5, 300, 0, 3, 0), (41,) * 3 + (0,) + (41,) * 30])
 def test_empty_sequences_anywhere(tmp_path: Path, lengths: tuple[int, ...]) -> None:
     whole = make_corpus(40, longest=330)
