@@ -198,6 +198,18 @@ def test_a_graph_is_checked() -> None:
     for bad_ids, bad_distances in spoilt:
         with pytest.raises(InputError):
             NeighborGraph(bad_ids, bad_distances)
+    with pytest.raises(InputError, match="not empty"):
+        NeighborGraph(np.zeros((0, 3), np.int64), np.zeros((0, 3), np.float32))
+    with pytest.raises(InputError, match="asarray on lists"):
+        NeighborGraph([[1], [0]], [[1.0], [1.0]])  # type: ignore[arg-type]
+
+
+def test_the_nearest_come_first_in_a_graph() -> None:
+    made = nearest_neighbors(np.random.default_rng(0).normal(size=(50, 3)), 8)
+    distances = made.distances.copy()
+    distances[7] = distances[7, ::-1]
+    with pytest.raises(InputError, match="The distances of point 7 do not ascend"):
+        NeighborGraph(made.indices, distances)
 
 
 def test_recall_counts_true_neighbours() -> None:

@@ -37,9 +37,11 @@ class NeighborGraph:
     recall_error: float = 0.0
 
     def __post_init__(self) -> None:
+        if not all(isinstance(array, np.ndarray) for array in (self.indices, self.distances)):
+            raise InputError("A neighbour graph needs arrays of indices and distances; call np.asarray on lists.")
         n, k = self.indices.shape if self.indices.ndim == 2 else (0, 0)
-        if self.indices.dtype != np.int64 or self.distances.dtype != np.float32 or k < 1:
-            raise InputError("A neighbour graph needs indices (n, k) int64 and distances (n, k) float32 with k >= 1.")
+        if n < 1 or self.indices.dtype != np.int64 or self.distances.dtype != np.float32 or k < 1:
+            raise InputError("A neighbour graph needs indices (n, k) int64 and distances (n, k) float32, not empty.")
         if self.distances.shape != self.indices.shape:
             raise InputError(f"{self.indices.shape} indices need as many distances, not {self.distances.shape}.")
         if self.indices.min() < 0 or self.indices.max() >= n:
@@ -48,6 +50,10 @@ class NeighborGraph:
             raise InputError("A point must not be among its own neighbours.")
         if not np.isfinite(self.distances).all() or self.distances.min() < 0:
             raise InputError("The distances of a neighbour graph must be finite and not negative.")
+        falls = self.distances[:, 1:] < self.distances[:, :-1]
+        if falls.any():
+            row = int(np.argmax(falls.any(axis=1)))
+            raise InputError(f"The distances of point {row} do not ascend; put the nearest first in every row.")
 
     @property
     def n(self) -> int:
