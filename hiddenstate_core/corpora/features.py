@@ -92,6 +92,8 @@ def _check_rows(sequences: Iterable[ArrayLike]) -> list[NDArray[np.float32]]:
         raise InputError(f"sequences must be a list of arrays (steps, features), not {type(sequences).__name__}.")
     rows: list[NDArray[np.float32]] = []
     for position, sequence in enumerate(sequences):
+        if np.ma.isMaskedArray(sequence):
+            raise InputError(f"Sequence {position} is a masked array; fill in what is masked, or leave it out.")
         try:
             array = np.asarray(sequence)
         except ValueError as error:

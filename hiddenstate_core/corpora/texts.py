@@ -200,6 +200,8 @@ def _check_labels(
 ) -> tuple[NDArray[np.int32], tuple[str, ...]]:
     if isinstance(classes, str):
         raise InputError(f"classes must be a list of names, not the text {classes!r}.")
+    _check_listed("classes", classes)
+    _check_listed("labels", labels)
     names = None if classes is None else tuple(classes)
     if names is not None and (len(set(names)) != len(names) or not all(isinstance(n, str) for n in names)):
         raise InputError(f"classes must be distinct names, not {names!r}.")
@@ -225,7 +227,13 @@ def _check_labels(
             numbers.append(UNLABELLED)
             continue
         if isinstance(label, bool) or not isinstance(label, (int, np.integer)):
-            raise InputError(f"Labels must be all class numbers or all class names; label {position} is {label!r}.")
+            if isinstance(label, str) and all(before is None for before in given[:position]):
+                # They begin as names, so the odd one comes later: a table's NaN, for example.
+                position, label = next((i, o) for i, o in enumerate(given) if not (o is None or isinstance(o, str)))
+            raise InputError(
+                f"Labels must be all class numbers or all class names, None where not known; label {position} is "
+                f"{label!r}."
+            )
         numbers.append(int(label))
     if names is None:
         if max(numbers) >= 10_000:
@@ -237,7 +245,14 @@ def _check_labels(
     return np.array(numbers, np.int32), names
 
 
+def _check_listed(what: str, value: object) -> None:
+    if value is not None and not isinstance(value, Iterable):
+        raise InputError(f"{what} must be a list, not {value!r:.60}.")
+
+
 def _check_split(split: str | Sequence[str], count: int) -> tuple[NDArray[np.int8], tuple[str, ...]]:
+    if not isinstance(split, Iterable):
+        raise InputError(f"split must be a name, such as 'train', or a list of names, not {split!r:.60}.")
     given = [split] * count if isinstance(split, str) else list(split)
     if len(given) != count:
         raise InputError(f"{count} texts need {count} split names; there are {len(given)}.")
@@ -256,12 +271,15 @@ def _check_ids(ids: Sequence[str] | None, count: int) -> tuple[str, ...]:
         return tuple(map(str, range(count)))
     if isinstance(ids, str):
         raise InputError("ids must be a list with one name a text, not one text.")
+    _check_listed("ids", ids)
     names = tuple(ids)
     if len(names) != count:
         raise InputError(f"{count} texts need {count} ids; there are {len(names)}.")
     seen: set[str] = set()
     for name in names:
-        if not isinstance(name, str) or name in seen:
-            raise InputError(f"ids must be distinct names; {name!r} is {'there twice' if name in seen else 'no text'}.")
+        if not isinstance(name, str):
+            raise InputError(f"ids must be distinct names; {name!r} is no text.")
+        if name in seen:
+            raise InputError(f"ids must be distinct names; {name!r} is there twice.")
         seen.add(name)
     return names

@@ -136,3 +136,26 @@ def test_sequences_are_selected_by_number_or_mask() -> None:
     for odd in ([0.7], [True, False], "a", 1, slice(0, 1), [[0]]):
         with pytest.raises(InputError, match="Sequences are chosen by a list of numbers or a mask of 3 bools, not"):
             corpus.select(odd)  # type: ignore[arg-type]
+
+
+def test_what_is_no_list_is_refused_in_a_sentence() -> None:
+    texts: Any = ["a b", "c", "d"]
+    for labels, options, message in (
+        (3, {}, "labels must be a list, not 3"),
+        (None, {"classes": 3}, "classes must be a list, not 3"),
+        (None, {"split": None}, "split must be a name, such as 'train', or a list of names, not None"),
+        (None, {"ids": 5}, "ids must be a list, not 5"),
+        (None, {"ids": [["x"], "y", "z"]}, r"ids must be distinct names; \['x'\] is no text"),
+        # A table's empty cell among names is told by its own number.
+        (["x", float("nan"), "y"], {}, "label 1 is nan"),
+        (["x", 7, "y"], {}, "label 1 is 7"),
+        ([0, 1.5, 1], {}, r"label 1 is 1\.5\.$"),
+    ):
+        with pytest.raises(InputError, match=message):
+            corpus_from_texts(texts, labels, **options)  # type: ignore[arg-type]
+
+
+def test_a_masked_array_is_not_read_as_if_nothing_were_masked() -> None:
+    masked: Any = np.ma.masked_array(np.ones((2, 2)), mask=[[False, True], [False, False]])
+    with pytest.raises(InputError, match="Sequence 1 is a masked array"):
+        corpora.corpus_from_features([np.ones((2, 2)), masked])
