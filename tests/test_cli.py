@@ -132,7 +132,12 @@ def test_bad_values_for_a_store(tmp_path: Path, capfd: pytest.CaptureFixture[str
 def test_a_model_of_no_known_corpus_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     corpus = make_corpus()
     make_model(corpus).save(tmp_path / "model")
-    assert "not a corpus known by name" in refused(capfd, "extract", tmp_path / "model", tmp_path / "t.zarr")
+    told = tmp_path / "model", tmp_path / "t.zarr"
+    assert "not a corpus known by name" in refused(capfd, "extract", *told)
+    # What cannot be recorded is said before a corpus is looked for.
+    assert "Layer 7 cannot be recorded" in refused(capfd, "extract", *told, "--layers", "7")
+    assert "no 'reset' to record" in refused(capfd, "extract", *told, "--record", "reset")
+    assert "Record.dtype must be" in refused(capfd, "extract", *told, "--dtype", "int8")
 
 
 def test_project_keeps_what_is_there(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -70,11 +70,14 @@ def command(
         # First, so that a wrong address is told before anything is loaded.
         client = None if scheduler is None else stack.enter_context(connect(scheduler))
         loaded_model = load_model(existing(model, "model"))
-        chosen = _corpus(loaded_model, corpus, split, limit)
         wanted = None if record == "all" else [name.strip() for name in record.split(",") if name.strip()]
         kept = as_record(wanted, loaded_model.spec.cell).to_dict()
         kept |= {"layers": _layers(layers), "dtype": dtype, "every": every, "top": top, "probabilities": probabilities}
-        trace = extract(loaded_model, chosen, store, record=Record.from_dict(kept), options=options, client=client)
+        spec = loaded_model.spec
+        # Checked before the corpus is loaded, which may mean a download.
+        resolved = Record.from_dict(kept).resolve(spec.cell, len(spec.hidden))
+        chosen = _corpus(loaded_model, corpus, split, limit)
+        trace = extract(loaded_model, chosen, store, record=resolved, options=options, client=client)
     say(f"{trace.steps:,} states of {len(trace):,} sequences in {store}")
 
 
