@@ -25,7 +25,7 @@ FLAGS = (
     "--disable-component-update --disable-sync --hide-scrollbars --font-render-hinting=none"
 )
 #: Milliseconds after which something that is waited for is taken never to come, on a busy machine.
-PATIENCE = 30_000
+PATIENCE = 120_000
 
 HERE = Path(__file__).parent
 #: Panel's use of pandas that pandas 3.1 is about to drop: nothing that a caller of ours can change.

@@ -134,6 +134,6 @@ def test_selecting_lays_nothing_out_anew_and_is_one_message(stores: dict[str, Pa
             batches = visit.page.evaluate("() => window.batches")
             assert sum(set(wanted) <= set(batch) for batch in batches) == 1, batches
         # What comes and goes in the layout would have been counted.
-        visit.do(lambda: visit.session.maps[1].view.param.update(visible=True))
+        visit.do(lambda: visit.session.panes["sentence"].param.update(visible=False))
         visit.wait("() => window.laid > 0")
         site.check()

@@ -309,6 +309,14 @@
       pages.set(id, { id, step: -1, held: -1, elements: {}, roots: {}, ...models })
       this.refresh(id)
     },
+    // One more map, which was not there when the page was registered.
+    join(id, number, map) {
+      const page = pages.get(id)
+      if (!page || page.maps[number]) return
+      page.maps[number] = map
+      show(page)
+      relabel(page)
+    },
     // Another sequence, or none.
     refresh(id) {
       const page = pages.get(id)

@@ -16,7 +16,7 @@ from hiddenstate_viewer.options import ViewOptions
 from hiddenstate_viewer.theme import SMALL
 from hiddenstate_viewer.trajectories import Foreground
 
-__all__ = ["connect", "linking_script", "player_html", "rules_source"]
+__all__ = ["connect", "join", "linking_script", "player_html", "rules_source"]
 
 
 @functools.cache
@@ -71,9 +71,8 @@ def connect(
     keys : bool
         Whether the page takes Esc, space and arrow keys wherever they are pressed.
     """
-    names = ("plot", "steps", "segments", "ends", "focus", "labels")
-    models = {f"{name}{i}": getattr(drawn, name) for i, drawn in enumerate(maps) for name in names}
-    listed = ", ".join("{" + ", ".join(f"{name}: {name}{i}" for name in names) + "}" for i in range(len(maps)))
+    models = {f"{name}{i}": getattr(drawn, name) for i, drawn in enumerate(maps) for name in _OF_A_MAP}
+    listed = ", ".join(_listed(i) for i in range(len(maps)))
     start = CustomJS(
         args={**models, "boxes": [charts.heat_box, charts.bar_box], "rules": rules, "commands": commands},
         code=linking_script()
@@ -83,26 +82,15 @@ def connect(
         }})
         window.hiddenstate.relabel({page!r})""",
     )
-    plots = [drawn.plot for drawn in maps]
-    for plot in (*plots, charts.heat, charts.bars):
+    for plot in (*(drawn.plot for drawn in maps), charts.heat, charts.bars):
         plot.js_on_change("inner_width", start)
 
-    def run(call: str, **arguments: Any) -> CustomJS:
-        return CustomJS(args=arguments, code=f"window.hiddenstate?.{call}")
-
     for plot in (charts.heat, charts.bars):
-        plot.js_on_event(MouseMove, run(f"at({page!r}, cb_obj.x)"))
-        plot.js_on_event(MouseLeave, run(f"leave({page!r})"))
-    for number, plot in enumerate(plots):
-        plot.js_on_event(MouseMove, run(f"over({page!r}, {number}, cb_obj.x, cb_obj.y)"))
-        plot.js_on_event(MouseLeave, run(f"leave({page!r})"))
-        for axis in (plot.x_range, plot.y_range):
-            for name in ("start", "end"):
-                axis.js_on_change(name, run(f"relabel({page!r})"))
-        plot.js_on_change("inner_height", run(f"relabel({page!r})"))
-    maps[0].steps.js_on_change("data", run(f"refresh({page!r})"))
-    for other in maps[1:]:
-        other.steps.js_on_change("data", run(f"relabel({page!r})"))
+        plot.js_on_event(MouseMove, _run(f"at({page!r}, cb_obj.x)"))
+        plot.js_on_event(MouseLeave, _run(f"leave({page!r})"))
+    maps[0].steps.js_on_change("data", _run(f"refresh({page!r})"))
+    for number, drawn in enumerate(maps):
+        _follow(page, number, drawn)
     rules.js_on_change(
         "data",
         CustomJS(
@@ -124,3 +112,41 @@ def connect(
               rules.data = { ...rules.data, distance_threshold: [at] }""",
         ),
     )
+
+
+def join(page: str, number: int, drawn: Foreground) -> None:
+    """Tie one more map to the cursor of a page that is in the browser already; `number` is its place among the maps."""
+    start = CustomJS(
+        args={f"{name}{number}": getattr(drawn, name) for name in _OF_A_MAP},
+        code=f"window.hiddenstate?.join({page!r}, {number}, {_listed(number)})",
+    )
+    drawn.plot.js_on_change("inner_width", start)
+    _follow(page, number, drawn)
+
+
+# -- inside ---------------------------------------------------------------------------------------------------------
+
+#: What the cursor needs of a map.
+_OF_A_MAP = ("plot", "steps", "segments", "ends", "focus", "labels")
+
+
+def _listed(number: int) -> str:
+    """A map in JavaScript, of the callback's arguments."""
+    return "{" + ", ".join(f"{name}: {name}{number}" for name in _OF_A_MAP) + "}"
+
+
+def _run(call: str) -> CustomJS:
+    return CustomJS(code=f"window.hiddenstate?.{call}")
+
+
+def _follow(page: str, number: int, drawn: Foreground) -> None:
+    """Have a map follow the pointer, and its labels what is in sight."""
+    plot, relabel = drawn.plot, _run(f"relabel({page!r})")
+    plot.js_on_event(MouseMove, _run(f"over({page!r}, {number}, cb_obj.x, cb_obj.y)"))
+    plot.js_on_event(MouseLeave, _run(f"leave({page!r})"))
+    for axis in (plot.x_range, plot.y_range):
+        for name in ("start", "end"):
+            axis.js_on_change(name, relabel)
+    plot.js_on_change("inner_height", relabel)
+    if number:
+        drawn.steps.js_on_change("data", relabel)

@@ -11,16 +11,17 @@ from bokeh.events import MouseLeave, MouseMove, SelectionGeometry, Tap
 from bokeh.models import (
     BoxSelectTool,
     Button,
-    ColumnDataSource,
     CustomJS,
     ImageRGBA,
     LassoSelectTool,
     PanTool,
     RadioButtonGroup,
     Range1d,
+    Scatter,
     WheelZoomTool,
 )
 
+from hiddenstate_viewer.layers import Layers
 from hiddenstate_viewer.theme import FONT, Look, quiet_figure
 
 __all__ = ["MapFigure", "map_script"]
@@ -30,10 +31,6 @@ __all__ = ["MapFigure", "map_script"]
 def map_script() -> str:
     """JavaScript of the maps; harmless to run twice."""
     return resources.files("hiddenstate_viewer").joinpath("map.js").read_text("utf-8")
-
-
-def _source(*names: str, syncable: bool = False) -> ColumnDataSource:
-    return ColumnDataSource({name: [] for name in names}, syncable=syncable)
 
 
 class MapFigure:
@@ -64,14 +61,6 @@ class MapFigure:
     def __init__(self, name: str, look: Look, point_size: float) -> None:
         self.name, self.look = name, look
         self.id = f"{name}-{uuid.uuid4().hex[:8]}"
-        self.image = _source("image", "x", "y", "dw", "dh")
-        self.points = _source("x", "y", "packed", "alpha")
-        self.rings = _source("x", "y", "colour")
-        self.hover = _source("x", "y")
-        self.request = _source("name", "value", "serial", syncable=True)
-        self.reply = _source("serial", "count")
-        self.tell = _source("serial", "lines", "x", "y")
-        self.go = _source("extent", "window", "count")
         self._above: list[Any] = []
         self.plot = self._drawn(point_size)
         self._connect()
@@ -122,6 +111,8 @@ class MapFigure:
         self._tools = {"pan": PanTool(), "box": box, "lasso": lasso}
         plot = quiet_figure(
             self.look,
+            x_axis_type=None,
+            y_axis_type=None,
             x_range=Range1d(-1, 1, syncable=False),
             y_range=Range1d(-1, 1, syncable=False),
             sizing_mode="stretch_both",
@@ -133,16 +124,25 @@ class MapFigure:
         )
         plot.toolbar.active_scroll = wheel
         plot.toolbar.active_drag = self._tools["pan"]
-        plot.axis.visible = False
         plot.background_fill_color = self.look.card
-        self._image = plot.add_glyph(self.image, ImageRGBA(image="image", x="x", y="y", dw="dw", dh="dh"))
-        self._points = plot.scatter(
-            "x", "y", size=size, color="packed", fill_alpha="alpha", line_color=None, source=self.points
+        layers = Layers(plot)
+        source, at = layers.source, {"x": "x", "y": "y"}
+        self.image = source("image", "x", "y", "dw", "dh")
+        self.points = source("x", "y", "packed", "alpha")
+        self.rings = source("x", "y", "colour")
+        self.hover = source("x", "y")
+        self.request = source("name", "value", "serial", syncable=True)
+        self.reply = source("serial", "count")
+        self.tell = source("serial", "lines", "x", "y")
+        self.go = source("extent", "window", "count")
+        self._image = layers.draw(self.image, ImageRGBA(image="image", **at, dw="dw", dh="dh"))
+        self._points = layers.draw(
+            self.points, Scatter(**at, size=size, fill_color="packed", fill_alpha="alpha", line_color=None)
         )
-        self._rings = plot.scatter(
-            "x", "y", size=size + 4, fill_color=None, line_color="colour", line_width=1.4, source=self.rings
+        self._rings = layers.draw(
+            self.rings, Scatter(**at, size=size + 4, fill_color=None, line_color="colour", line_width=1.4)
         )
-        plot.scatter("x", "y", size=11, fill_color=None, line_color=self.look.ink, line_width=2, source=self.hover)
+        layers.draw(self.hover, Scatter(**at, size=11, fill_color=None, line_color=self.look.ink, line_width=2))
         return plot
 
     def _connect(self) -> None:

@@ -28,7 +28,7 @@ from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.address import AddressBar, from_query, left_out, theme_of
 from hiddenstate_viewer.controls import button, card, html
 from hiddenstate_viewer.data import Reading, ViewData
-from hiddenstate_viewer.linking import connect, rules_source
+from hiddenstate_viewer.linking import connect, join, rules_source
 from hiddenstate_viewer.map import StateMap
 from hiddenstate_viewer.mapcontrols import MapControls
 from hiddenstate_viewer.maplegend import MapLegend
@@ -140,10 +140,11 @@ class Page:
         data, selection, look = self.data, self.selection, self.look
         self.sequence_pane = SequencePane(data, selection, self.palette, look, page=self.id, flex=_LEFT)
         self.charts = self.sequence_pane.charts
-        self.maps = [StateMap(data, selection, look), StateMap(data, selection, look, which="beside")]
-        self.foregrounds = [Foreground(drawn.plot, data, look) for drawn in self.maps]
-        for drawn, front in zip(self.maps, self.foregrounds, strict=True):
-            drawn.keep_clear(front.steps, front.segments, front.others)
+        self.maps: list[StateMap] = []
+        self.foregrounds: list[Foreground] = []
+        self._add_map("main")
+        if selection.beside is not None:
+            self._add_map("beside")
         self.table = SequenceTable(selection, look)
         self.overview = Overview(data, selection, look)
         self.search = SearchPane(data, selection, look)
@@ -191,6 +192,14 @@ class Page:
             stylesheets=[PAGE],
         )  # fmt: skip
 
+    def _add_map(self, which: str) -> None:
+        """A map and what is drawn on it. Few pages show a second one, so it is made when it is first wanted."""
+        drawn = StateMap(self.data, self.selection, self.look, which=which)
+        front = Foreground(drawn.plot, self.data, self.look)
+        drawn.keep_clear(front.steps, front.segments, front.others)
+        self.maps.append(drawn)
+        self.foregrounds.append(front)
+
     def _overview_card(self) -> Any:
         # Nothing that stretches may stand beside the overview: it would lie over the lower half of the matrix.
         # Where there is little room the column scrolls, so that the tips lie over nothing.
@@ -199,14 +208,13 @@ class Page:
 
     def _map_card(self) -> Any:
         controls = MapControls(self.data, self.selection)
-        self._beside = self.maps[1].view
-        self._beside.visible = self.selection.beside is not None
+        self._drawn = pn.Row(
+            *(drawn.view for drawn in self.maps), sizing_mode="stretch_both", margin=0, min_height=0,
+            styles={"gap": f"{UNIT}px"},
+        )  # fmt: skip
         return card(
             controls.view,
-            pn.Row(
-                self.maps[0].view, self._beside, sizing_mode="stretch_both", margin=0, min_height=0,
-                styles={"gap": f"{UNIT}px"},
-            ),
+            self._drawn,
             pn.Row(
                 self._legend, self._compared, sizing_mode="stretch_width", margin=0,
                 styles={"align-items": "center", "gap": "16px"},
@@ -291,7 +299,13 @@ class Page:
         self._notice.visible = False
 
     def _show_maps(self) -> None:
-        self._beside.visible = self.selection.beside is not None
+        beside = self.selection.beside is not None
+        if beside and len(self.maps) == 1:
+            self._add_map("beside")
+            join(self.id, 1, self.foregrounds[1])
+            self._drawn.append(self.maps[1].view)
+        for drawn in self.maps[1:]:
+            drawn.view.visible = beside
         for show in (self._show_paths, self._show_compared, self._show_flows, self._show_typed):
             show()
 

@@ -294,7 +294,19 @@ def _template(title: str, css: str, view: Any) -> Any:
 
     # As a string of Jinja's, the title is text whatever the folder is called.
     quoted = json.dumps(title)
-    template = pn.Template(_TEMPLATE.replace("TITLE", "{{ " + quoted + " | e }}").replace("CSS", css))
+
+    class PageTemplate(pn.Template):
+        """Panel's template, without what it does over and over: counting the page's models, and describing itself."""
+
+        def server_doc(self, doc: Any = None, title: str | None = None, location: Any = True) -> Any:
+            doc = pn.state.curdoc if doc is None else doc
+            with doc.models.freeze():  # they are counted once, at the end
+                return super().server_doc(doc, title, location)
+
+        def __repr__(self) -> str:
+            return "PageTemplate()"
+
+    template = PageTemplate(_TEMPLATE.replace("TITLE", "{{ " + quoted + " | e }}").replace("CSS", css))
     template.add_panel("page", view)
     return template
 

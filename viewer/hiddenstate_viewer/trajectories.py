@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from bokeh.core.properties import value as literal
-from bokeh.models import ColumnDataSource, HoverTool
+from bokeh.models import Ellipse, HoverTool, MultiLine, Scatter, Segment, Text
 from numpy.typing import NDArray
 
 from hiddenstate_viewer.colours import hex_of, mix
 from hiddenstate_viewer.data import Reading, ViewData
+from hiddenstate_viewer.layers import Layers
 from hiddenstate_viewer.options import ViewOptions
 from hiddenstate_viewer.theme import FONT, SMALL, Look
 
@@ -108,10 +109,8 @@ class Foreground:
 
     def __init__(self, plot: Any, data: ViewData, look: Look) -> None:
         self.plot, self.data, self.look = plot, data, look
-
-        def source(*names: str) -> ColumnDataSource:
-            return ColumnDataSource({name: [] for name in names}, syncable=False)
-
+        self._layers = Layers(plot)
+        source = self._layers.source
         self.steps = source(*STEP_COLUMNS)
         self.segments = source(*_SEGMENTS)
         self.ends = source("x", "y", "colour", "alpha")
@@ -127,29 +126,30 @@ class Foreground:
         self._draw()
 
     def _draw(self) -> None:
-        plot, look = self.plot, self.look
-        plot.ellipse("x", "y", "width", "height", angle="angle", source=self.clouds, fill_color="colour",
-                     fill_alpha=0.06, line_color=None)  # fmt: skip
-        plot.multi_line("xs", "ys", line_color="colour", line_width="width", line_cap="round", line_join="round",
-                        line_alpha=0.9, source=self.flows)  # fmt: skip
-        others = plot.segment("x0", "y0", "x1", "y1", color="colour", line_width="width", line_cap="round",
-                              line_alpha=0.75, source=self.others)  # fmt: skip
-        segments = plot.segment("x0", "y0", "x1", "y1", color="colour", line_width="width", line_alpha="alpha",
-                                line_cap="round", source=self.segments)  # fmt: skip
-        line = plot.scatter("x", "y", size=7, fill_color="colour", fill_alpha="alpha", line_alpha="alpha",
-                            line_color=look.card, line_width=0.8, source=self.steps)  # fmt: skip
-        plot.segment("x0", "y0", "x1", "y1", color="colour", line_width=2.2, line_dash="4 3", source=self.typed)
-        plot.scatter("x", "y", size=8, marker="diamond", fill_color="colour", line_color=look.ink, line_width=0.8,
-                     source=self.typed_points)  # fmt: skip
-        plot.scatter("x", "y", size=16, marker="x", line_color=look.ink, line_width=2.5, source=self.parting)
-        plot.scatter("x", "y", size=15, fill_color=None, line_color="colour", line_alpha="alpha", line_width=2.5,
-                     source=self.ends)  # fmt: skip
-        text = {"text_font": literal(FONT), "text_font_size": f"{SMALL}px", "text_color": look.ink}
-        plot.scatter("x", "y", size=16, fill_color=look.card, line_color=look.ink, line_width=1, source=self.badges)
-        plot.text("x", "y", "text", source=self.badges, text_align="center", text_baseline="middle", **text)
-        plot.text("x", "y", "text", x_offset="dx", y_offset="dy", source=self.labels, text_baseline="bottom",
-                  background_fill_color=look.card, background_fill_alpha=0.82, **text)  # fmt: skip
-        plot.scatter("x", "y", size=13, fill_color=None, line_color=look.ink, line_width=2.5, source=self.focus)
+        plot, look, draw = self.plot, self.look, self._layers.draw
+        at, way = {"x": "x", "y": "y"}, {"x0": "x0", "y0": "y0", "x1": "x1", "y1": "y1", "line_color": "colour"}
+        text = {
+            **at, "text": "text", "text_font": literal(FONT), "text_font_size": f"{SMALL}px", "text_color": look.ink,
+        }  # fmt: skip
+        draw(self.clouds, Ellipse(**at, width="width", height="height", angle="angle", fill_color="colour",
+                                  fill_alpha=0.06, line_color=None))  # fmt: skip
+        draw(self.flows, MultiLine(xs="xs", ys="ys", line_color="colour", line_width="width", line_cap="round",
+                                   line_join="round", line_alpha=0.9))  # fmt: skip
+        others = draw(self.others, Segment(**way, line_width="width", line_cap="round", line_alpha=0.75))
+        segments = draw(self.segments, Segment(**way, line_width="width", line_alpha="alpha", line_cap="round"))
+        line = draw(self.steps, Scatter(**at, size=7, fill_color="colour", fill_alpha="alpha", line_alpha="alpha",
+                                        line_color=look.card, line_width=0.8))  # fmt: skip
+        draw(self.typed, Segment(**way, line_width=2.2, line_dash=[4, 3]))
+        draw(self.typed_points, Scatter(**at, size=8, marker="diamond", fill_color="colour", line_color=look.ink,
+                                        line_width=0.8))  # fmt: skip
+        draw(self.parting, Scatter(**at, size=16, marker="x", line_color=look.ink, line_width=2.5))
+        draw(self.ends, Scatter(**at, size=15, fill_color=None, line_color="colour", line_alpha="alpha",
+                                line_width=2.5))  # fmt: skip
+        draw(self.badges, Scatter(**at, size=16, fill_color=look.card, line_color=look.ink, line_width=1))
+        draw(self.badges, Text(**text, text_align="center", text_baseline="middle"))
+        draw(self.labels, Text(**text, x_offset="dx", y_offset="dy", text_baseline="bottom",
+                               background_fill_color=look.card, background_fill_alpha=0.82))  # fmt: skip
+        draw(self.focus, Scatter(**at, size=13, fill_color=None, line_color=look.ink, line_width=2.5))
         font = FONT.replace('"', "'")
         for renderers, tip in (([line], _STEP_TIP), ([segments], _SEGMENT_TIP), ([others], _OTHER_TIP)):
             plot.add_tools(
