@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hiddenstate_core.errors import InputError
-from hiddenstate_core.neighbors import NeighborGraph, States, nearest_neighbors
+from hiddenstate_core.neighbors import NeighborGraph, NeighborIndex, States, nearest_neighbors
 from hiddenstate_core.neighbors.descent import measured_recall
 from hiddenstate_core.neighbors.exact import exact_rows
 from tests.oracles import tsne as oracle
@@ -234,3 +234,33 @@ def test_descent_finds_nearly_all_and_repeats_itself() -> None:
     np.testing.assert_allclose(graphs[0].distances[1000:1400], 0)
     assert (graphs[0].distances >= true.distances * np.float32(1 - 1e-5)).all()
     assert (np.diff(graphs[0].distances, axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"recall": "much"}, "recall must lie above 0"),
+        ({"recall": 0}, "recall must lie above 0"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+    ],
+)
+def test_bad_options_are_refused_by_name(option: dict[str, Any], message: str) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    with pytest.raises(InputError, match=message):
+        nearest_neighbors(x, 5, **option)
+    with pytest.raises(InputError, match=message):
+        NeighborIndex.build(x, **option)
+
+
+def test_descent_takes_any_seed() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    made, same = (nearest_neighbors(x, 5, method="nndescent", seed=seed) for seed in (2**40 + 3, 3))
+    np.testing.assert_array_equal(made.distances, same.distances)
+
+
+def test_masked_values_are_no_states() -> None:
+    x = np.ma.masked_greater(np.random.default_rng(0).normal(size=(40, 3)), 1.0)
+    with pytest.raises(InputError, match="are masked"):
+        States.read(x)
+    assert len(States.read(np.ma.masked_greater(x.data, 100.0))) == 40

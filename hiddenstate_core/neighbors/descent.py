@@ -49,7 +49,8 @@ def descent_neighbors(states: States, k: int, *, seed: int = 0, n_jobs: int | No
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about points with too few neighbours; these are mended below
-        index = NNDescent(states.data, n_neighbors=min(k + 1, n), random_state=seed, n_jobs=1, verbose=False)
+        # pynndescent's seeds have 32 bits
+        index = NNDescent(states.data, n_neighbors=min(k + 1, n), random_state=seed % 2**32, n_jobs=1, verbose=False)
         found = index.neighbor_graph
     if found is None:
         raise InputError(f"Neighbour descent failed on {n} points; use neighbors='exact'.")

@@ -71,12 +71,13 @@ class NeighborIndex:
         Raises
         ------
         InputError
-            Bad states, k or recall.
+            Bad states, k, recall or seed.
         """
         states = X if isinstance(X, States) else States.read(X)
         check_recall(recall)
-        if k < 1:
-            raise InputError(f"The index must be tuned for at least 1 neighbour, not {k}.")
+        check_seed(seed)
+        if not isinstance(k, (int, np.integer)) or isinstance(k, bool) or k < 1:
+            raise InputError(f"The index must be tuned for at least 1 neighbour, not {k!r}.")
         with Workers(n_jobs) as workers:
             partition = Partition.build(states, k + 1, seed=seed, workers=workers)
             reach = 1.0
@@ -132,5 +133,11 @@ class NeighborIndex:
 
 def check_recall(recall: float) -> None:
     """Refuse a share that is none."""
-    if not 0 < recall <= 1:
-        raise InputError(f"recall must lie above 0 and not above 1; it is {recall:g}.")
+    if not isinstance(recall, (int, float, np.number)) or not 0 < recall <= 1:
+        raise InputError(f"recall must lie above 0 and not above 1; it is {recall}.")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that is none."""
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+        raise InputError(f"seed must be a whole number of at least 0, not {seed!r}.")

@@ -7,7 +7,7 @@ from typing import Any
 from hiddenstate_core.errors import InputError
 from hiddenstate_core.neighbors.exact import check_neighbors
 from hiddenstate_core.neighbors.graph import NeighborGraph
-from hiddenstate_core.neighbors.index import NeighborIndex, check_recall
+from hiddenstate_core.neighbors.index import NeighborIndex, check_recall, check_seed
 from hiddenstate_core.neighbors.partitioned import partitioned_neighbors
 from hiddenstate_core.neighbors.states import States
 
@@ -56,7 +56,7 @@ def nearest_neighbors(
     Raises
     ------
     InputError
-        Bad points, k, method or recall.
+        Bad points, k, method, recall or seed.
     """
     return indexed_neighbors(X, k, method=method, recall=recall, seed=seed, n_jobs=n_jobs, progress=progress)[0]
 
@@ -77,6 +77,7 @@ def indexed_neighbors(
             f"neighbors must be {', '.join(map(repr, _METHODS[:-1]))} or {_METHODS[-1]!r}, not {method!r}."
         )
     check_recall(recall)
+    check_seed(seed)
     states = X if isinstance(X, States) else States.read(X)
     check_neighbors(states, k)
     if method == "nndescent":

@@ -78,7 +78,7 @@ class States:
         Raises
         ------
         InputError
-            Sparse, not two-dimensional, empty, not real numbers, NaN, infinity, or beyond +-1e30.
+            Sparse, masked, not two-dimensional, empty, not real numbers, NaN, infinity, or beyond +-1e30.
         """
         X = _sliceable(X)
         n, d = (int(size) for size in X.shape)
@@ -166,6 +166,8 @@ def _sliceable(X: Any, *, empty: bool = False) -> Any:
     """`X` itself where it can be read by slices, or as an array; checks its shape and kind."""
     if hasattr(X, "toarray") and hasattr(X, "nnz"):
         raise InputError(f"The states must be dense, not a sparse {type(X).__name__}; pass X.toarray().")
+    if np.ma.is_masked(X):
+        raise InputError("Some of the states' values are masked; fill them or leave those states out.")
     if not (hasattr(X, "shape") and hasattr(X, "dtype") and hasattr(X, "__getitem__")) or hasattr(X, "iloc"):
         try:
             X = np.asarray(X)
