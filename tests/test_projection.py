@@ -238,6 +238,22 @@ def test_bad_options(bad: dict[str, float]) -> None:
         OptimizerOptions.from_dict(bad)
 
 
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"max_iter": "a"}, "max_iter must be a whole number"),
+        ({"early_iterations": 1.5}, "early_iterations must be a whole number"),
+        ({"patience": "x"}, "n_iter_without_progress must be a whole number"),
+        ({"learning_rate": "auto"}, "learning_rate must be a number"),
+        ({"min_gradient": "a"}, "min_grad_norm must be a number"),
+        ({"momentum": None}, "momentum must be a number"),
+    ],
+)
+def test_options_of_another_kind(bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        OptimizerOptions(**bad)
+
+
 def test_options_round_trip() -> None:
     options = OptimizerOptions(max_iter=7, learning_rate=3.5)
     assert OptimizerOptions.from_json(options.to_json()) == options

@@ -307,6 +307,8 @@ def _with(array: Double, value: float) -> Double:
         (_X, _Y, {"classes": np.full(50, None)}, "whole numbers or text, not object"),
         (_X, _Y, {"classes": np.full(50, -1)}, "None of the points has a class"),
         (_X, _Y, {"graph": nearest_neighbors(_X[:49], 10)}, "graph is of 49 points, the map has 50"),
+        (_X, _Y, {"graph": 5}, "graph must be NeighborGraph or None, not int"),
+        (_X, _Y, {"affinities": _X}, "affinities must be Affinities or None, not ndarray"),
         (_X, _Y, {"graph": nearest_neighbors(_X, 9)}, "9 neighbours of each point, fewer than n_neighbors=10"),
         (_X, _Y, {"affinities": perplexity_affinities(nearest_neighbors(_X[:49], 9), 3)}, "affinities are of 49"),
     ],

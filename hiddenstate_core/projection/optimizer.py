@@ -19,9 +19,12 @@ from hiddenstate_core.projection.descent import CHECK, Descent, Phase
 from hiddenstate_core.projection.gradients import Repulsion
 from hiddenstate_core.projection.initialization import checked_start
 from hiddenstate_core.projection.interrupts import held_interrupts
+from hiddenstate_core.projection.validation import checked_integer, checked_number
 
 __all__ = ["Callback", "OptimizerOptions", "Progress", "optimize"]
 
+#: What `TSNE` calls options that have another name here.
+_OUTSIDE = {"patience": "n_iter_without_progress", "min_gradient": "min_grad_norm"}
 #: Standard deviation of a map from which a small gradient means an optimum.
 _SETTLED = 1e-2
 
@@ -69,6 +72,13 @@ class OptimizerOptions(Options):
     min_gradient: float = 1e-7
 
     def __post_init__(self) -> None:
+        for name in ("max_iter", "early_iterations", "late_iterations", "patience"):
+            if name != "patience" or self.patience is not None:
+                checked_integer(_OUTSIDE.get(name, name), getattr(self, name))
+        for name in ("early_exaggeration", "late_exaggeration", "early_momentum", "momentum", "min_gradient"):
+            checked_number(_OUTSIDE.get(name, name), getattr(self, name))
+        if self.learning_rate is not None:
+            checked_number("learning_rate", self.learning_rate)
         for name in ("max_iter", "early_iterations", "late_iterations"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} must not be negative; it is {getattr(self, name)}.")

@@ -163,7 +163,9 @@ def quality(
     size = min(n, _whole(sample, "sample", 2))
     seed = _whole(seed, "seed", 0)
     codes, names = _classes(classes, n)
-    for name, other in (("affinities are", affinities), ("graph is", graph)):
+    for name, other, kind in (("affinities are", affinities, Affinities), ("graph is", graph, NeighborGraph)):
+        if other is not None and not isinstance(other, kind):
+            raise InputError(f"{name.split()[0]} must be {kind.__name__} or None, not {type(other).__name__}.")
         if other is not None and other.n != n:
             raise InputError(f"The {name} of {other.n} points, the map has {n}.")
     if graph is not None and graph.k < k:
