@@ -79,6 +79,7 @@ def drop(*names: str) -> dict[str, Any]:
 
 BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no recurrent weights": (drop("net.rnn.weight_hh_l0"), {}, r"lacks 'net\.rnn\.weight_hh_l0', of shape \(9, 3\)"),
+    "one bias of two": (drop("net.rnn.bias_hh_l0"), {}, r"lacks 'net\.rnn\.bias_hh_l0', of shape \(9,\)"),
     "no recurrent module": (drop("net.rnn.weight_ih_l0"), {}, "No recurrent modules"),
     "another prefix": (state_dict(), {"recurrent": "gru"}, r"lacks 'gru\.weight_ih_l0'"),
     "two modules": (state_dict() | {"b.weight_ih_l0": np.zeros((9, 2))}, {}, "2 recurrent modules .* `recurrent`"),

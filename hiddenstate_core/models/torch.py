@@ -80,8 +80,10 @@ def model_from_torch(
     outputs = len(vocabulary) if spec.task == "language_model" else len(classes)
     params: dict[str, NDArray[np.float64]] = {}
     prefix = _recurrent_prefix(arrays) if recurrent is None else recurrent
+    # PyTorch gives every direction of every layer both biases, or (with bias=False) none of them any.
+    biased = any(name.startswith((_join(prefix, "bias_ih_l"), _join(prefix, "bias_hh_l"))) for name in arrays)
     for layer, direction in places(spec):
-        params |= _layer(arrays, prefix, spec, layer, direction)
+        params |= _layer(arrays, prefix, spec, layer, direction, biased=biased)
     if readout is None:
         readout = _matrix_prefix(arrays, (outputs, top_width(spec)), "readout", one_row=outputs == 2)
     kernel, bias = _readout(arrays, readout, outputs, top_width(spec))
@@ -124,11 +126,7 @@ def _take(arrays: _Arrays, name: str, shape: tuple[int, ...]) -> NDArray[np.floa
     return array
 
 
-def _bias(arrays: _Arrays, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    return _take(arrays, name, shape) if name in arrays else np.zeros(shape)
-
-
-def _layer(arrays: _Arrays, prefix: str, spec: ModelSpec, layer: int, direction: str) -> _Arrays:
+def _layer(arrays: _Arrays, prefix: str, spec: ModelSpec, layer: int, direction: str, *, biased: bool) -> _Arrays:
     """Weights of one direction of a layer under the names that they have here."""
     cell, units = CELLS[spec.cell], spec.hidden[layer]
     columns = cell.blocks * units
@@ -144,7 +142,9 @@ def _layer(arrays: _Arrays, prefix: str, spec: ModelSpec, layer: int, direction:
         here + "input_kernel": _take(arrays, name("weight_ih"), (columns, input_width(spec, layer))).T,
         here + "recurrent_kernel": _take(arrays, name("weight_hh"), (columns, units)).T,
     }
-    bias, recurrent_bias = (_bias(arrays, name(kind), (columns,)) for kind in ("bias_ih", "bias_hh"))
+    bias, recurrent_bias = (
+        _take(arrays, name(kind), (columns,)) if biased else np.zeros(columns) for kind in ("bias_ih", "bias_hh")
+    )
     if cell.recurrent_bias:
         found[here + "recurrent_bias"] = recurrent_bias[-units:]
         recurrent_bias = np.concatenate([recurrent_bias[:-units], np.zeros(units)])
@@ -158,7 +158,8 @@ def _readout(arrays: _Arrays, prefix: str, outputs: int, width: int) -> tuple[ND
     single = outputs == 2 and weight in arrays and arrays[weight].shape == (1, width)
     rows = 1 if single else outputs
     kernel = _take(arrays, weight, (rows, width)).T
-    bias = _bias(arrays, _join(prefix, "bias"), (rows,))
+    name = _join(prefix, "bias")
+    bias = _take(arrays, name, (rows,)) if name in arrays else np.zeros(rows)
     if single:
         return np.hstack([np.zeros_like(kernel), kernel]), np.concatenate([np.zeros(1), bias])
     return kernel, bias
