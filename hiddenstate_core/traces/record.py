@@ -76,11 +76,11 @@ class Record(Options):
         for name, value in (("every", self.every), ("top", self.top)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise InputError(f"Record.{name} must be a whole number of at least 1, not {value!r}.")
+        if self.layers is not None and (not isinstance(self.layers, tuple) or not self.layers):
+            raise InputError(f"Record.layers must be a tuple such as (0, -1), or None for all; not {self.layers!r}.")
         for layer in self.layers or ():
             if not isinstance(layer, int) or isinstance(layer, bool):
                 raise InputError(f"Record.layers must hold whole numbers, not {layer!r}.")
-        if self.layers is not None and (not isinstance(self.layers, tuple) or not self.layers):
-            raise InputError(f"Record.layers must be a tuple of layers, or None for all; not {self.layers!r}.")
         if not (self.hidden or self.cell or self.gates or self.probabilities):
             raise InputError("A Record that keeps nothing was given; ask for hidden, cell, gates or probabilities.")
 

@@ -190,6 +190,7 @@ def test_the_record_names_what_a_cell_has() -> None:
         {"top": 0},
         {"dtype": "int8"},
         {"layers": ()},
+        {"layers": -1},
         {"hidden": False, "probabilities": False},
     ):
         with pytest.raises(InputError):
