@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hiddenstate_viewer import search
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.query_line import FIELDS, complete, finished, read_line, write_line
 from hiddenstate_viewer.search import SearchPane
-from hiddenstate_viewer.state import Selection
+from hiddenstate_viewer.state import Selection, Stroke
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -163,6 +164,53 @@ def test_the_line_follows_a_query_set_elsewhere_but_keeps_what_says_it(pane: Sea
     assert pane.box.line == '  "don\'t"   '
     pane.selection.query = Query(predicted=(2,), correct=True)
     assert pane.box.line == 'predicted:"class 2" correct:yes'
+
+
+def half(pane: SearchPane, mode: str = "replace") -> Stroke:
+    """A box round the left half of the map."""
+    points = pane.data.trace.projection("tsne").coordinates
+    low, high, middle = float(points.min()) - 1, float(points.max()) + 1, float(np.median(points[:, 0]))
+    return Stroke("tsne", mode, (low, middle, middle, low), (low, low, high, high))
+
+
+def test_lassos_have_a_chip_that_counts_and_clears_them(pane: SearchPane) -> None:
+    trace, selection = pane.data.trace, pane.selection
+    stroke = half(pane)
+    selection.add_stroke(stroke)
+    inside = trace.projection("tsne").coordinates[:, 0] < stroke.xs[1]
+    touched = np.unique(trace.sequence_of_step[inside])
+    chip = (f"lasso: {inside.sum():,} states", f"{len(touched)}")
+    assert texts(pane) == [chip]
+    assert (pane.chips.visible, pane.open.label) == (True, "Filter")
+    assert pane.chips.summary == f"{len(touched)} of 50 sequences"
+    pane.type("don't")
+    having = [i for i in touched.tolist() if "don't" in trace.sequence(i).words]
+    places = sum(word == "don't" for i in having for word in trace.sequence(i).words)
+    assert texts(pane)[1:] == [chip]
+    assert pane.chips.summary.startswith(f"{len(having)} of 50 sequences · {places} place")
+    assert pane.open.label == "Filter (1)"
+    pane._heard({"type": "remove", "name": "strokes"})
+    assert selection.strokes == ()
+    assert selection.query == Query(words=("don't",))
+    assert [text for text, _ in texts(pane)] == ["contains “don't”"]
+    selection.add_stroke(stroke)
+    pane._heard({"type": "clear"})
+    assert selection.strokes == ()
+    assert selection.query.empty
+    assert (pane.chips.items, pane.chips.visible) == ([], False)
+
+
+def test_a_lasso_round_nothing_can_be_taken_away(pane: SearchPane) -> None:
+    pane.selection.strokes = (half(pane), half(pane, "remove"))
+    assert texts(pane) == [("lasso: 0 states", "0")]
+    assert pane.chips.summary == "No sequence meets all of these. Take one away, or clear all."
+
+
+def test_a_line_being_typed_stays_while_a_lasso_is_drawn(pane: SearchPane) -> None:
+    pane.type("don't unh", done=False)
+    pane._typed = "don't unh"
+    pane.selection.add_stroke(half(pane))
+    assert pane._typed == "don't unh"
 
 
 def test_nothing_found_says_what_to_do(pane: SearchPane) -> None:
@@ -324,6 +372,10 @@ def test_typed_suggested_taken_away_and_cleared(site: Site) -> None:
     assert abs(middles[0] - middles[1]) < 4
     visit.page.get_by_role("button", name="Clear all").click()
     visit.until(lambda: visit.selection.query.empty and box.input_value() == "", "nothing")
+    visit.do(lambda: visit.selection.add_stroke(half(visit.session.search)))
+    visit.page.get_by_role("button", name="Take away: lasso").click()
+    visit.until(lambda: not visit.selection.strokes, "no lasso")
+    chips.wait_for(state="hidden")
     site.check()
 
 

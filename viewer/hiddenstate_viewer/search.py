@@ -1,4 +1,4 @@
-"""Search and filter: one typed line, a panel of widgets, and what is in use as chips with counts."""
+"""Search and filter: one typed line, a panel of widgets, and what is in use, lassos too, as chips with counts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import panel as pn
 import param
 from panel.custom import JSComponent
@@ -70,6 +71,8 @@ button.all {{ width: auto; height: 24px; padding: 0 4px; font-size: 12px; border
   text-decoration: underline; text-underline-offset: 3px; }}
 .summary {{ color: {MUTED_CSS}; font-variant-numeric: tabular-nums; }}
 """
+#: Name of the lassos' chip; no criterion of a query is called so.
+_STROKES = "strokes"
 _HINT = (
     'Words and "phrases in quotes"; '
     + " ".join(f"{field}:" for field in FIELDS)
@@ -117,7 +120,7 @@ class SearchBox(_Component):
 
 
 class FilterChips(_Component):
-    """What is filtered by, in the browser.
+    """What is filtered by, lassos among it, in the browser.
 
     Parameters
     ----------
@@ -133,7 +136,8 @@ class FilterChips(_Component):
 
 
 class SearchPane:
-    """Search line, panel of filters and chips, all of them ways to set and show `Selection.query`.
+    """Search line, panel of filters and chips, all of them ways to set and show `Selection.query`; chips also clear
+    the lassos.
 
     Parameters
     ----------
@@ -178,6 +182,7 @@ class SearchPane:
         )  # fmt: skip
         self.open.param.watch(lambda event: self._toggle(event.new), "value")
         selection.param.watch(lambda *_: self._follow(), "query")
+        selection.param.watch(lambda *_: self._show_chips(), "strokes")
         self._follow()
 
     # -- from the browser -------------------------------------------------------------------------------------------
@@ -186,6 +191,8 @@ class SearchPane:
         kind = message.get("type")
         if kind == "clear":
             self.clear()
+        elif kind == "remove" and message.get("name") == _STROKES:
+            self.selection.clear_strokes()
         elif kind == "remove" and message.get("name") in self.selection.query.criteria:
             self._wish(self.selection.query.without(message["name"]))
         elif kind == "typed" and isinstance(message.get("line"), str):
@@ -209,7 +216,9 @@ class SearchPane:
         return shown
 
     def clear(self) -> None:
-        """Filter by nothing."""
+        """Filter by nothing, and forget the lassos."""
+        if self.selection.strokes:
+            self.selection.clear_strokes()
         self._typed = ""
         self._complain("")
         self.box.line = ""
@@ -291,27 +300,54 @@ class SearchPane:
             if read_line(self._typed, trace)[0] != query:
                 self._typed = write_line(query, trace)
                 self._complain("")
-            described, matches = query.describe(trace), self.selection.matches
         except HiddenStateError as error:
             self.chips.param.update(items=[], summary=str(error), visible=True)
             return
         self.box.line = self._typed
-        alone = {} if matches is None else matches.alone
-        items = [{"name": name, "text": text, "count": f"{alone.get(name, 0):,}"} for name, text in described]
-        self.chips.param.update(items=items, summary=self._summary(matches), visible=bool(items))
-        self.open.label = f"Filter ({len(items)})" if items else "Filter"
-        if self.panel is not None and self.open.value:
+        if self._show_chips() and self.panel is not None and self.open.value:
             self.panel.fill(query)
 
+    def _show_chips(self) -> bool:
+        """Show what is in use; whether that could be counted."""
+        query, trace = self.selection.query, self.data.trace
+        try:
+            described, matches, strokes = query.describe(trace), self.selection.matches, self._strokes()
+            summary = self._summary(matches)
+        except HiddenStateError as error:
+            self.chips.param.update(items=[], summary=str(error), visible=True)
+            return False
+        alone = {} if matches is None else matches.alone
+        items = [{"name": name, "text": text, "count": f"{alone.get(name, 0):,}"} for name, text in described]
+        items += strokes
+        self.chips.param.update(items=items, summary=summary, visible=bool(items))
+        self.open.label = f"Filter ({len(described)})" if described else "Filter"
+        return True
+
+    def _strokes(self) -> list[dict[str, str]]:
+        """The chip of all lassos and boxes together."""
+        touched, mask = self.selection.touched, self.selection.steps_mask
+        if touched is None or mask is None:
+            return []
+        states = int(np.count_nonzero(mask))
+        text = f"lasso: {states:,} state{'' if states == 1 else 's'}"
+        return [{"name": _STROKES, "text": text, "count": f"{np.count_nonzero(touched):,}"}]
+
     def _summary(self, matches: Any) -> str:
-        if matches is None:
+        rows, trace, query = self.selection.rows, self.data.trace, self.selection.query
+        if rows is None:
             return ""
-        sequences, places = matches.counts
-        if not sequences:
+        if not len(rows):
             return "No sequence meets all of these. Take one away, or clear all."
-        told = f"{sequences:,} of {len(self.data.trace):,} sequences"
-        query = self.selection.query
-        return f"{told} · {places:,} place{'' if places == 1 else 's'}" if query.words or query.flips_after else told
+        told = f"{len(rows):,} of {len(trace):,} sequences"
+        if matches is None or not (query.words or query.flips_after):
+            return told
+        places = matches.counts[1]
+        if self.selection.strokes:
+            kept = np.zeros(len(trace), np.bool_)
+            kept[rows] = True
+            whose = np.searchsorted(trace.offsets, matches.steps, side="right") - 1
+            places = int(np.count_nonzero(kept[whose]))
+        return f"{told} · {places:,} place{'' if places == 1 else 's'}"
 
     def _toggle(self, shown: bool) -> None:
         if shown and self.panel is None:

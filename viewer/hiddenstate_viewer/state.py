@@ -226,20 +226,26 @@ class Selection(Steered):
         return None if matches is None else matches.sequences
 
     @property
+    def touched(self) -> NDArray[np.bool_] | None:
+        """Sequences that have a state inside the strokes, (S,) bool; None where there are no strokes."""
+        return self._kept("touched", self.strokes, self._touched)
+
+    @property
     def rows(self) -> NDArray[np.int64] | None:
         """Sequences in the table: those that pass the filter and have a state inside the strokes; None for all."""
         return self._kept("rows", (self.query, self.strokes), self._rows)
 
     def _rows(self) -> NDArray[np.int64] | None:
-        matching, mask = self.matching, self.steps_mask
-        if matching is None and mask is None:
+        given = [mask for mask in (self.matching, self.touched) if mask is not None]
+        return np.flatnonzero(np.logical_and.reduce(given)) if given else None
+
+    def _touched(self) -> NDArray[np.bool_] | None:
+        mask = self.steps_mask
+        if mask is None:
             return None
-        keep = np.ones(len(self.data.trace), np.bool_) if matching is None else matching.copy()
-        if mask is not None:
-            inside = np.zeros(len(keep), np.bool_)
-            inside[np.searchsorted(self.data.trace.offsets, np.flatnonzero(mask), side="right") - 1] = True
-            keep &= inside
-        return np.flatnonzero(keep)
+        touched = np.zeros(len(self.data.trace), np.bool_)
+        touched[np.searchsorted(self.data.trace.offsets, np.flatnonzero(mask), side="right") - 1] = True
+        return touched
 
     def _inside(self) -> NDArray[np.bool_]:
         mask = np.zeros(self.data.trace.steps, np.bool_)
