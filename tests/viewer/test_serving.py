@@ -281,6 +281,21 @@ def test_pages_can_be_looked_at_only(several: ViewerServer, method: str) -> None
         plain(answer)
 
 
+@pytest.mark.parametrize("path", ["/", "/alive", "/ready", "/s/binary", "/s/binary/", "/none", STATIC])
+def test_head_is_answered_as_get_is_without_a_body(several: ViewerServer, path: str) -> None:
+    whole = opened(several, path)
+    before = several.sessions
+    bare = ask(several.port, path, method="HEAD")
+    assert bare.status == whole.status
+    assert bare.text == ""
+    varying = ("date", "content-length", "etag")  # a page is another one each time
+    assert {n: v for n, v in bare.headers.items() if n not in varying} == {
+        n: v for n, v in whole.headers.items() if n not in varying
+    }
+    assert bare.headers.get("content-length") in (whole.headers.get("content-length"), None)
+    assert several.sessions <= before  # nobody would come for one
+
+
 def test_a_request_that_is_too_large_ends_without_the_server(several: ViewerServer) -> None:
     with pytest.raises((ConnectionError, OSError, __import__("http.client").client.HTTPException)):
         assert ask(several.port, "/", Padding="x" * 100_000).status == 431

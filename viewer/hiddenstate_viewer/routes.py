@@ -46,7 +46,10 @@ _TITLES = {
 
 
 class House(RequestHandler):
-    """What all answers have in common: headers that keep a page to itself, and errors as pages of our own."""
+    """What all answers have in common: headers that keep a page to itself, and errors as pages of our own.
+
+    Those who watch over a server ask with HEAD: what answers GET answers it too, and Tornado leaves the body out.
+    """
 
     policy = PAGE_POLICY
 
@@ -111,6 +114,8 @@ class EntranceHandler(House):
         )
         self.finish(entrance_html(access.target(self.request.path, self.request.query_arguments)))
 
+    head = get
+
 
 class SlashHandler(House):
     """Sends ``/tools/states`` on to ``/tools/states/``, ``/s/imdb/`` to ``/s/imdb``: pages use relative paths."""
@@ -120,6 +125,8 @@ class SlashHandler(House):
 
     def get(self) -> None:
         self.redirect(self._path + (f"?{self.request.query}" if self.request.query else ""))
+
+    head = get
 
 
 class HealthHandler(House):
@@ -139,6 +146,8 @@ class HealthHandler(House):
         self.set_status(200 if ready else 503)
         self.finish(json.dumps({"ready": ready}))
 
+    head = get
+
 
 class ListHandler(House):
     """The start page of several stores."""
@@ -157,6 +166,8 @@ class ListHandler(House):
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.finish(listing_html(rows, theme=_theme(self.request)))
 
+    head = get
+
 
 class PageHandler(House, DocHandler):  # type: ignore[misc,unused-ignore]
     """The page of a store, or why it cannot be shown."""
@@ -174,8 +185,13 @@ class PageHandler(House, DocHandler):  # type: ignore[misc,unused-ignore]
                 f"All {self.application.most} pages that may be open at once are; this one looks again by itself."
             )
             self.say(503, "No place is free", sentence, refresh=5)
+        elif self.request.method == "HEAD":  # nobody would come for the session that a page is made with
+            self.set_header("Content-Type", "text/html")
+            await self.flush()  # without the length of a body that was not made
         else:
             await DocHandler.get(self, *arguments, **named)
+
+    head = get
 
     async def get_session(self) -> ServerSession:
         session = await super().get_session()
