@@ -45,8 +45,10 @@ def marks(visit: Visit, step: int) -> None:
     marked = visit.marked()
     assert marked["word"] == str(step)
     assert marked["boxes"] == [step, step]
-    for name, point in zip(("tsne", "pca"), marked["points"], strict=True):
-        if name in visit.trace.projections and (name == "tsne" or visit.selection.beside):
+    shown = ("tsne", "pca") if visit.selection.beside else ("tsne",)
+    assert len(marked["points"]) >= len(shown)
+    for name, point in zip(shown, marked["points"], strict=False):
+        if name in visit.trace.projections:
             assert np.allclose(point, places(visit, name)[step])
     word = visit.trace.sequence(READ).words[step]
     told = visit.page.evaluate(f"() => ({DEEP})('.hs-readout').textContent")
@@ -237,10 +239,12 @@ def test_playback_keeps_all_views_in_step_to_the_end_and_begins_anew(go: Site) -
     assert visit.marked()["held"] == -1
 
 
-def shadow(element: Any) -> str:
-    """Text of an element whose children lie in a shadow tree."""
-    text: str = element.evaluate("(element) => element.shadowRoot.textContent")
-    return text
+#: Tooltips in the page, whoever shows them.
+TIPS = """() => {
+  const own = window.hiddenstateMaps.state().tip
+  const bokeh = Array.from(document.querySelectorAll(".bk-Tooltip")).map((tip) => tip.shadowRoot.textContent)
+  return [...(own === null ? [] : [own]), ...bokeh]
+}"""
 
 
 def test_tooltips_say_what_lies_under_the_pointer(go: Site) -> None:
@@ -249,9 +253,8 @@ def test_tooltips_say_what_lies_under_the_pointer(go: Site) -> None:
     view, points = visit.trace.sequence(READ), places(visit)
     step = lone(points)
     visit.hover("hs-map", *points[step].tolist())
-    tip = visit.page.locator(".bk-Tooltip").filter(has_text=f"word {step + 1}")
-    tip.first.wait_for()
-    text = shadow(tip.first)
+    visit.wait(f"(what) => ({TIPS})()[0]?.includes(what)", f"word {step + 1} of {len(view)}")
+    (text,) = visit.page.evaluate(TIPS)  # one, though the segments of its neighbours end there
     probabilities = view.probabilities()[step]
     assert view.words[step] in text
     assert visit.trace.classes[int(probabilities.argmax())] in text
@@ -265,11 +268,59 @@ def test_tooltips_say_what_lies_under_the_pointer(go: Site) -> None:
         if min(np.hypot(spot[0] - a, spot[1] - b) for a, b in all_spots) > 15:
             break
     visit.page.mouse.move(*spot)
-    tip = visit.page.locator(".bk-Tooltip").filter(has_text="step distance")
-    tip.first.wait_for()
-    told = " ".join(shadow(one) for one in tip.all())
+    visit.wait(f"(what) => ({TIPS})()[0]?.includes(what)", "step distance")
+    (told,) = visit.page.evaluate(TIPS)
     assert f"{view.words[long]} → {view.words[long + 1]}" in told
     assert f"{visit.source('segments', 'jump')[long]:.2f}" in told
+
+
+#: Text of all tooltips that are seen, whether Bokeh's or the map's own.
+TIPS = """() => {
+  const found = []
+  const walk = (root) => {
+    for (const e of root.querySelectorAll("*")) {
+      if (e.matches(".bk-Tooltip, .hs-map-tip") && e.checkVisibility() && e.getBoundingClientRect().width > 0)
+        found.push((e.shadowRoot ?? e).textContent)
+      if (e.shadowRoot) walk(e.shadowRoot)
+    }
+  }
+  walk(document)
+  return found
+}"""
+
+
+def test_one_tooltip_is_shown_that_of_what_lies_on_top(go: Site) -> None:
+    visit = go()
+    visit.select(READ)
+    # The same sequence beside itself would not be drawn, so another's path is laid along the one that is read.
+    front = visit.session.foregrounds[0]
+    ways = {name: front.segments.data[name] for name in ("x0", "y0", "x1", "y1")}
+    count = len(ways["x0"])
+    visit.do(lambda: front.others.update(data={
+        **ways, "colour": ["#000000"] * count, "width": [2.0] * count, "id": ["beside"] * count, "number": [1] * count,
+    }))  # fmt: skip
+    visit.until(lambda: visit.source("segments", "x0") and visit.page.evaluate(
+        f"() => {PAGE}.maps[0].plot.renderers.some((r) => r.data_source.data.id?.[0] === 'beside')"))  # fmt: skip
+    points = places(visit)
+    for step in range(len(points)):
+        visit.page.mouse.move(2, 2)
+        visit.until(lambda: visit.page.evaluate(TIPS) == [], "no tooltip")
+        visit.hover("hs-map", *points[step].tolist())
+        (told,) = visit.until(lambda: visit.page.evaluate(TIPS), "a tooltip")
+        assert "step distance" not in told
+        assert "class " in told
+    # Between two states the segment's is the one; from there on to a state, and back.
+    long = int(np.linalg.norm(np.diff(points, axis=0), axis=1).argmax())
+    spots = np.array([visit.spot("hs-map", *p.tolist()) for p in points])
+    ways_on = spots[long] + np.linspace(0.2, 0.8, 25)[:, None] * (spots[long + 1] - spots[long])
+    apart = np.linalg.norm(ways_on[:, None] - spots[None], axis=2).min(axis=1)
+    middle = ways_on[int(apart.argmax())].tolist()
+    for at, said in ((middle, "step distance"), (spots[long].tolist(), "class "), (middle, "step distance")):
+        visit.page.mouse.move(*at)
+        visit.until(lambda said=said: said in "".join(visit.page.evaluate(TIPS)), said)  # type: ignore[misc]
+        assert len(visit.page.evaluate(TIPS)) == 1
+    visit.do(lambda: front.compare([], 1.0))
+    visit.sync()
 
 
 def test_the_cursor_finds_what_the_page_has_named(go: Site) -> None:

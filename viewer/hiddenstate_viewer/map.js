@@ -2,9 +2,10 @@
 (() => {
   if (window.hiddenstateMaps) return
   const maps = new Map()
-  const REST = 25 // ms that the pointer must rest before the server is asked what lies under it: more than between two moves
+  const REST = 25 // ms that the pointer must rest before it is told what lies under it: more than between two moves
   const PATIENCE = 4000 // ms after which a picture that never came is asked for again
   const REACH = 9 // pixels within which a state is taken to be meant
+  const BESIDE = 5 // pixels within which a line is
   const pointer = { x: 0, y: 0, mode: "replace", down: false }
 
   const noted = (event) => {
@@ -147,26 +148,56 @@
     if (column(map.hover, "x").length) map.hover.data = { x: [], y: [] }
     if (tip && tip.dataset.map === map.id) tip.style.display = "none"
   }
-  const near = (map, x, y) => {
+  // What is drawn on top of the map lies nearest: states of the trajectory before its segments, these before the ways of
+  // others. Told by the columns of its sources, so that one thing is said at a time, and without asking the server.
+  const percent = (value) => (Number.isFinite(value) ? `${(100 * value).toFixed(1)} %` : "")
+  const tellings = {
+    state: (of) => [
+      of("word") || "␣",
+      `word ${of("position").toLocaleString("en")} of ${of("length").toLocaleString("en")}`,
+      `${of("predicted")}  ${percent(of("confidence"))}`,
+      `${of("id")}  ·  class ${of("label")}`,
+    ],
+    segment: (of) => [
+      `${of("from")} → ${of("to")}`,
+      ...(Number.isFinite(of("jump")) ? [`step distance ${of("jump").toFixed(2)}`] : []),
+      `${of("was")} ${percent(of("sure_was"))} → ${of("is")} ${percent(of("sure_is"))}`,
+    ],
+    other: (of) => [`${of("number")}  ${of("id")}`],
+  }
+  const kindOf = (data) => (data.word ? "state" : data.from ? "segment" : "other")
+  const above = (map, x, y) => {
     const [across, up] = [1 / map.unit, 1 / map.unit]
-    const within = (px, py) => ((px - x) * across) ** 2 + ((py - y) * up) ** 2 < (REACH + 2) ** 2
     for (const source of map.above) {
+      const data = source.data
       const [xs, ys, x0, y0, x1, y1] = ["x", "y", "x0", "y0", "x1", "y1"].map((name) => column(source, name))
-      for (let i = 0; i < xs.length; i++) if (within(xs[i], ys[i])) return true
+      let best = -1
+      let least = xs.length ? REACH * REACH : BESIDE * BESIDE
+      for (let i = 0; i < xs.length; i++) {
+        const squared = ((xs[i] - x) * across) ** 2 + ((ys[i] - y) * up) ** 2
+        if (squared < least) [best, least] = [i, squared]
+      }
       for (let i = 0; i < x0.length; i++) {
         const [dx, dy] = [x1[i] - x0[i], y1[i] - y0[i]]
         const t = Math.max(0, Math.min(1, ((x - x0[i]) * dx + (y - y0[i]) * dy) / (dx * dx + dy * dy || 1)))
-        if (((x0[i] + t * dx - x) * across) ** 2 + ((y0[i] + t * dy - y) * up) ** 2 < 25) return true
+        const squared = ((x0[i] + t * dx - x) * across) ** 2 + ((y0[i] + t * dy - y) * up) ** 2
+        if (squared < least) [best, least] = [i, squared]
       }
+      if (best >= 0) return tellings[kindOf(data)]((name) => data[name]?.[best] ?? "")
     }
-    return false
+    return null
   }
   const over = (map, x, y) => {
     clearTimeout(map.resting)
     if (pointer.down || !map.fitted || !Number.isFinite(x)) return hide(map)
     map.over = [x, y]
-    // What is drawn on top of the map has tooltips of its own.
-    if (near(map, x, y)) return hide(map)
+    const lines = above(map, x, y)
+    if (lines) {
+      hide(map)
+      map.over = [x, y]
+      map.resting = setTimeout(() => show(map, lines), REST)
+      return
+    }
     map.resting = setTimeout(() => {
       if (map.over) map.told = ask(map, "hover", [x, y, REACH * map.unit])
     }, REST)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from bokeh.core.properties import value as literal
-from bokeh.models import Ellipse, HoverTool, MultiLine, Scatter, Segment, Text
+from bokeh.models import Ellipse, MultiLine, Scatter, Segment, Text
 from numpy.typing import NDArray
 
 from hiddenstate_viewer.colours import hex_of, mix
@@ -20,7 +20,8 @@ from hiddenstate_viewer.theme import FONT, SMALL, Look
 __all__ = ["STEP_COLUMNS", "Foreground", "Path", "paths_of", "step_columns"]
 
 STEP_COLUMNS = (
-    "x", "y", "word", "position", "predicted", "confidence", "jump", "change", "flip", "id", "label", "colour", "alpha",
+    "x", "y", "word", "position", "length", "predicted", "confidence", "jump", "change", "flip", "id", "label",
+    "colour", "alpha",
 )  # fmt: skip
 _SEGMENTS = (
     "x0",
@@ -43,13 +44,6 @@ _OTHERS = ("x0", "y0", "x1", "y1", "colour", "width", "id", "number")
 _THICKEST = 3.0
 #: Ellipses along a flow.
 _CLOUDS = 5
-
-_STEP_TIP = """<div style="font: 12px/1.5 {font}; max-width: 260px">
-<b>@word</b><span style="opacity:.7"> &nbsp;word @position</span><br>@predicted &nbsp;@confidence{{0.0 %}}<br>
-<span style="opacity:.7">@id &nbsp;·&nbsp; class @label</span></div>"""
-_SEGMENT_TIP = """<div style="font: 12px/1.5 {font}; max-width: 300px">
-<b>@from</b> → <b>@to</b><br>step distance @jump{{0.00}}<br>@was @sure_was{{0.0 %}} → @is @sure_is{{0.0 %}}</div>"""
-_OTHER_TIP = """<div style="font: 12px/1.5 {font}"><b>@number</b> &nbsp;@id</div>"""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,6 +76,7 @@ def step_columns(reading: Reading, data: ViewData, places: NDArray[np.float32] |
         "y": np.ascontiguousarray(where[:, 1]),
         "word": list(evolution.words),
         "position": data.trace.sequence(reading.index).positions + 1,
+        "length": [int(data.trace.lengths[reading.index])] * count,
         "predicted": [classes[c] for c in evolution.predicted.tolist()],
         "confidence": evolution.confidence,
         "jump": jumps,
@@ -126,7 +121,7 @@ class Foreground:
         self._draw()
 
     def _draw(self) -> None:
-        plot, look, draw = self.plot, self.look, self._layers.draw
+        look, draw = self.look, self._layers.draw
         at, way = {"x": "x", "y": "y"}, {"x0": "x0", "y0": "y0", "x1": "x1", "y1": "y1", "line_color": "colour"}
         text = {
             **at, "text": "text", "text_font": literal(FONT), "text_font_size": f"{SMALL}px", "text_color": look.ink,
@@ -135,10 +130,10 @@ class Foreground:
                                   fill_alpha=0.06, line_color=None))  # fmt: skip
         draw(self.flows, MultiLine(xs="xs", ys="ys", line_color="colour", line_width="width", line_cap="round",
                                    line_join="round", line_alpha=0.9))  # fmt: skip
-        others = draw(self.others, Segment(**way, line_width="width", line_cap="round", line_alpha=0.75))
-        segments = draw(self.segments, Segment(**way, line_width="width", line_alpha="alpha", line_cap="round"))
-        line = draw(self.steps, Scatter(**at, size=7, fill_color="colour", fill_alpha="alpha", line_alpha="alpha",
-                                        line_color=look.card, line_width=0.8))  # fmt: skip
+        draw(self.others, Segment(**way, line_width="width", line_cap="round", line_alpha=0.75))
+        draw(self.segments, Segment(**way, line_width="width", line_alpha="alpha", line_cap="round"))
+        draw(self.steps, Scatter(**at, size=7, fill_color="colour", fill_alpha="alpha", line_alpha="alpha",
+                                 line_color=look.card, line_width=0.8))  # fmt: skip
         draw(self.typed, Segment(**way, line_width=2.2, line_dash=[4, 3]))
         draw(self.typed_points, Scatter(**at, size=8, marker="diamond", fill_color="colour", line_color=look.ink,
                                         line_width=0.8))  # fmt: skip
@@ -150,12 +145,6 @@ class Foreground:
         draw(self.labels, Text(**text, x_offset="dx", y_offset="dy", text_baseline="bottom",
                                background_fill_color=look.card, background_fill_alpha=0.82))  # fmt: skip
         draw(self.focus, Scatter(**at, size=13, fill_color=None, line_color=look.ink, line_width=2.5))
-        font = FONT.replace('"', "'")
-        for renderers, tip in (([line], _STEP_TIP), ([segments], _SEGMENT_TIP), ([others], _OTHER_TIP)):
-            plot.add_tools(
-                HoverTool(renderers=renderers, tooltips=tip.format(font=font), attachment="horizontal", limit=1,
-                          point_policy="follow_mouse", line_policy="interp", visible=False)
-            )  # fmt: skip
 
     # -- the sequence that is read ----------------------------------------------------------------------------------
 
