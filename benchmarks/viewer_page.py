@@ -47,7 +47,16 @@ _WATCH = """() => {
   const map = () => window.hiddenstateMaps?.state() ?? plain()
   const shared = () => [...(window.hiddenstate?.pages?.values() ?? [])][0]
   const steps = () => shared()?.maps?.[0]?.steps ?? shared()?.steps
+  // Views are looked for once: going through all of the page's in every frame takes time from what is measured.
+  const views = new Map()
   const view = (name) => {
+    const known = views.get(name)
+    if (known?.el?.isConnected) return known
+    const found = seek(name)
+    if (found) views.set(name, found)
+    return found
+  }
+  const seek = (name) => {
     for (const document of window.Bokeh?.documents ?? []) {
       const plot = document.get_model_by_name(name)
       if (plot) return window.Bokeh.index.find_one(plot)
