@@ -192,6 +192,6 @@ def _box(look: Look) -> BoxAnnotation:
         fill_color=None,
         line_color=look.ink,
         line_width=1.5,
-        level="annotation",
+        level="overlay",  # painted by itself, so that the chart below is not painted anew with every move
         syncable=False,
     )

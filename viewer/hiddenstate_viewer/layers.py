@@ -31,6 +31,10 @@ class Layers:
         columns: dict[str, list[Any]] = {name: [] for name in names}
         return ColumnDataSource(columns, selected=self._nothing, selection_policy=self._policy, syncable=syncable)
 
-    def draw(self, source: ColumnDataSource, glyph: Any) -> Any:
-        """Draw a glyph of `bokeh.models` for each row of a source; returns its renderer."""
-        return self.plot.add_glyph(source, glyph, view=CDSView(filter=self._all))
+    def draw(self, source: ColumnDataSource, glyph: Any, *, above: bool = False) -> Any:
+        """Draw a glyph of `bokeh.models` for each row of a source; returns its renderer.
+
+        What is `above` lies on a canvas of its own: where only it changes, the figure below is not painted anew.
+        """
+        level = "overlay" if above else "glyph"
+        return self.plot.add_glyph(source, glyph, view=CDSView(filter=self._all), level=level)

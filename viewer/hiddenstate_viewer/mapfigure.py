@@ -142,7 +142,8 @@ class MapFigure:
         self._rings = layers.draw(
             self.rings, Scatter(**at, size=size + 4, fill_color=None, line_color="colour", line_width=1.4)
         )
-        layers.draw(self.hover, Scatter(**at, size=11, fill_color=None, line_color=self.look.ink, line_width=2))
+        ring = Scatter(**at, size=11, fill_color=None, line_color=self.look.ink, line_width=2)
+        layers.draw(self.hover, ring, above=True)
         return plot
 
     def _connect(self) -> None:

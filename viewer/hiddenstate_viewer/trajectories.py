@@ -144,7 +144,7 @@ class Foreground:
         draw(self.badges, Text(**text, text_align="center", text_baseline="middle"))
         draw(self.labels, Text(**text, x_offset="dx", y_offset="dy", text_baseline="bottom",
                                background_fill_color=look.card, background_fill_alpha=0.82))  # fmt: skip
-        draw(self.focus, Scatter(**at, size=13, fill_color=None, line_color=look.ink, line_width=2.5))
+        draw(self.focus, Scatter(**at, size=13, fill_color=None, line_color=look.ink, line_width=2.5), above=True)
 
     # -- the sequence that is read ----------------------------------------------------------------------------------
 
