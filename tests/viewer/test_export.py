@@ -16,13 +16,14 @@ import panel as pn
 import pytest
 from hiddenstate_viewer import export, frames
 from hiddenstate_viewer.data import ViewData
+from hiddenstate_viewer.density import DIM, FADED, FULL, REST, neutral
 from hiddenstate_viewer.export import EXPORTS, ExportMenu, file_name, make_export
 from hiddenstate_viewer.frames import chosen_states, frame_of, sequence_blocks, state_blocks, write_table
-from hiddenstate_viewer.picture import VIEWS, write_picture
+from hiddenstate_viewer.picture import VIEWS, draw, write_picture
 from hiddenstate_viewer.report import page_html, write_report
-from hiddenstate_viewer.scene import clean
+from hiddenstate_viewer.scene import Scene, clean
 from hiddenstate_viewer.state import Selection, Stroke
-from hiddenstate_viewer.theme import DARK, LIGHT
+from hiddenstate_viewer.theme import DARK, LIGHT, Look
 from PIL import Image
 
 from hiddenstate_core.analysis import Query
@@ -74,15 +75,70 @@ def test_equal_pictures_are_equal_files(data: Make, tmp_path: Path) -> None:
 
 
 def test_bars_in_a_picture_are_the_step_distances(data: Make) -> None:
-    from hiddenstate_viewer.picture import draw
-    from hiddenstate_viewer.scene import Scene
-
     made = data("binary")
     scene = Scene.chosen(made, sequence=9)
     bars = [patch for axes in draw(scene, "distances").axes for patch in axes.patches]
     assert scene.reading is not None
     assert np.allclose([bar.get_height() for bar in bars], scene.reading.jumps)
     assert (scene.bars(scene.reading) == made.palette.outputs(scene.reading.evolution.before)).all()
+
+
+@pytest.mark.parametrize("look", [LIGHT, DARK])
+@pytest.mark.parametrize("how", ["lasso", "filter", "fade"])
+def test_states_that_are_not_selected_are_grey_in_the_picture_as_on_the_page(data: Make, how: str, look: Look) -> None:
+    made = data("five")
+    selection, trace = Selection(made), made.trace
+    expected = np.full(trace.steps, REST)
+    if how == "lasso":
+        selection.add_stroke(lasso(made, list(range(100, 140))))
+        assert selection.steps_mask is not None
+        expected[selection.steps_mask] = FULL
+    elif how == "filter":
+        selection.query = Query(correct=False)
+        assert selection.matching is not None
+        expected[np.repeat(selection.matching, np.diff(trace.offsets))] = FULL
+    else:
+        selection.options.fade_wrong = True
+        wrong = (trace.labels >= 0) & (trace.labels != made.final)
+        expected = np.where(np.repeat(wrong, np.diff(trace.offsets)), DIM, FULL)
+    assert len(np.unique(expected)) > 1
+    scene = Scene.of(made, selection, look)
+    (states,) = (c for axes in draw(scene, "map").axes for c in axes.collections if len(c.get_offsets()) == trace.steps)
+    drawn, places = states.get_facecolors(), np.asarray(states.get_offsets())
+    order = np.argsort(expected == FULL, kind="stable")  # what is behind is drawn first
+    assert np.allclose(places, made.coordinates("tsne")[order])
+    layers, own = expected[order], scene.colours(order) / 255
+    rest = layers == REST
+    assert np.allclose(drawn[rest, :3], neutral(look) / 255)
+    assert np.allclose(drawn[~rest, :3], own[~rest])
+    assert np.allclose(drawn[layers != FULL, 3], FADED)
+    assert (drawn[layers == FULL, 3] > FADED).all()
+
+
+def test_the_picture_of_a_large_map_greys_what_is_not_selected(data: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hiddenstate_viewer import mapdrawing
+
+    monkeypatch.setattr(mapdrawing, "POINTS", 100)
+    made = data("five")
+    pictures = []
+    for query in (Query(), Query(correct=False)):
+        (image,) = draw(Scene.of(made, Selection(made, query=query), LIGHT), "map").axes[0].images
+        pictures.append(np.asarray(image.get_array()))
+    all_in_hues, some = ((p[..., :3].astype(int).std(axis=-1) > 12) & (p[..., 3] > 0) for p in pictures)
+    assert 0 < some.sum() < 0.8 * all_in_hues.sum()
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_the_legend_of_a_picture_says_what_paleness_is(data: Make) -> None:
+    def said(name: str, colour_by: str, view: str = "map") -> list[str]:
+        scene = Scene.chosen(data(name), colour_by=colour_by)
+        return [text.get_text() for text in draw(scene, view).texts]
+
+    for view in ("map", "words", "all"):
+        assert {"unsure", "sure", *data("five").trace.classes} <= set(said("five", "prediction", view))
+    assert {"unsure", "sure", "start", "end"} <= set(said("many", "prediction"))
+    # One scale between two classes, and classes by name alone, say it themselves.
+    assert "unsure" not in said("binary", "prediction") + said("five", "class")
 
 
 @pytest.mark.parametrize("colour_by", ["class", "confidence", "unit:3"])

@@ -197,6 +197,12 @@ class Palette:
         """Colour of the card on which the colours stand: that of probability 0."""
         return DARK_GROUND if self.dark else WHITE
 
+    @property
+    def certainty(self) -> Colours:
+        """What confidence does to a hue, shown on the first class's, (256, 3) uint8."""
+        red, green, blue = (int(v) for v in self.hues[0])
+        return ramp(self.unsure, (red, green, blue))
+
     def strength(self, confidence: ArrayLike) -> NDArray[np.float32]:
         """Confidence on a scale from 0 (all classes equal) to 1 (certain)."""
         even = 1 / max(len(self.classes), 2)

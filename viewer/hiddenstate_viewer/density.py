@@ -58,6 +58,16 @@ class Emphasis:
         """Whether all states are in colour."""
         return self.layers is None and self.steps is None
 
+    def of_states(self, offsets: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Layer of states, by their number in the trace; `offsets` (S + 1,) are those of its sequences."""
+        if self.layers is None:
+            layers = np.full(len(steps), FULL, np.uint8)
+        else:
+            layers = self.layers[np.searchsorted(offsets, steps, side="right") - 1]
+        if self.steps is not None:
+            layers[~self.steps[steps]] = REST
+        return layers
+
 
 NOTHING = Emphasis()
 

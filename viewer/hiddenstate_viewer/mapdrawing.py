@@ -11,21 +11,26 @@ from numpy.typing import NDArray
 
 from hiddenstate_viewer.colours import hex_of
 from hiddenstate_viewer.data import Reading
+from hiddenstate_viewer.density import FADED, FULL, REST, neutral
 from hiddenstate_viewer.drawing import DPI, RASTER, Area, Paper
 from hiddenstate_viewer.evolution import short
 from hiddenstate_viewer.scene import Scene, Window, clean, extent_of
 
-__all__ = ["draw_legend", "draw_map"]
+__all__ = ["draw_legend", "draw_map", "legend_height"]
 
 #: States up to which each is a point; up to which these points are shapes rather than one picture.
 POINTS, SHAPES = 60_000, 3_000
 #: Pixels of the picture of the density at most, each way: it bounds the size of a vector file.
 MOST_PIXELS = 2_000
 _NAMED = 16
+_LEGEND_LINE = 0.19
+
+#: Of the legend: kind, text, colour.
+Mark = tuple[str, str, Any]
 
 
 def draw_map(paper: Paper, area: Area, scene: Scene) -> None:
-    """All states, faded where something is selected, and on top what is selected."""
+    """All states, those in grey that are not selected, and on top what is read."""
     axes, look = paper.axes(area, bare=True), paper.look
     if scene.projection is None:
         text = "No projection of the states yet.\nMake one:  hiddenstate project STORE"
@@ -35,11 +40,8 @@ def draw_map(paper: Paper, area: Area, scene: Scene) -> None:
     points = scene.data.coordinates(scene.projection)
     window = _filling(scene.window or extent_of(points), area.width / area.height)
     axes.set(xlim=window[:2], ylim=window[2:])
-    lasso = scene.steps is not None
-    some = bool(scene.readings) or lasso or bool(scene.flows) or scene.own is not None
+    some = bool(scene.readings) or bool(scene.flows) or scene.own is not None
     _states(axes, area, scene, points, window, 0.42 if some else 1.0)
-    if scene.steps is not None:
-        _chosen(axes, scene, points, np.flatnonzero(scene.steps), window)
     for reading in scene.readings:
         _trajectory(axes, scene, reading)
     if scene.own is not None:
@@ -62,14 +64,18 @@ def _filling(window: Window, shape: float) -> Window:
 def _states(axes: Any, area: Area, scene: Scene, points: NDArray[np.float32], window: Window, weight: float) -> None:
     inside = _within(points, window)
     if len(inside) <= POINTS:
-        colours = scene.colours(inside) / 255
+        layers = scene.emphasis.of_states(scene.data.trace.offsets, inside)
+        colours = np.where((layers == REST)[:, None], neutral(scene.look), scene.colours(inside)) / 255
         # Fewer points may be denser; over all of them the ink stays about the same.
-        alpha = float(np.clip(60 / np.sqrt(max(len(inside), 1)), 0.25, 0.85)) * weight
-        axes.scatter(*points[inside].T, s=7, c=colours, alpha=alpha, lw=0, rasterized=len(inside) > SHAPES)
+        full = float(np.clip(60 / np.sqrt(max(np.count_nonzero(layers == FULL), 1)), 0.25, 0.85))
+        alpha = np.where(layers == FULL, full, FADED) * weight
+        above = np.argsort(np.array([0, 2, 1])[layers], kind="stable")  # what is behind is drawn first
+        axes.scatter(*points[inside][above].T, s=7, c=np.column_stack([colours, alpha])[above], lw=0,
+                     rasterized=len(inside) > SHAPES)  # fmt: skip
         return
     shrink = min(1.0, MOST_PIXELS / (RASTER * max(area.width, area.height)))
     width, height = (max(16, round(side * RASTER * shrink)) for side in (area.width, area.height))
-    rgba = scene.density(window, width, height)
+    rgba = scene.density(window, width, height, scene.emphasis)
     axes.imshow(rgba, extent=window, origin="lower", aspect="auto", alpha=weight, interpolation="none")
 
 
@@ -77,13 +83,6 @@ def _within(points: NDArray[np.float32], window: Window) -> NDArray[np.int64]:
     x0, x1, y0, y1 = window
     inside = (points[:, 0] >= x0) & (points[:, 0] <= x1) & (points[:, 1] >= y0) & (points[:, 1] <= y1)
     return np.flatnonzero(inside)
-
-
-def _chosen(axes: Any, scene: Scene, points: NDArray[np.float32], steps: NDArray[np.int64], window: Window) -> None:
-    steps = steps[_within(points[steps], window)]
-    if len(steps) > POINTS:  # evenly thinned: more could not be told apart on paper
-        steps = steps[np.linspace(0, len(steps) - 1, POINTS).astype(np.int64)]
-    axes.scatter(*points[steps].T, s=8, c=scene.colours(steps) / 255, alpha=0.8, lw=0, rasterized=len(steps) > SHAPES)
 
 
 def _trajectory(axes: Any, scene: Scene, reading: Reading) -> None:
@@ -154,10 +153,38 @@ def _labels(axes: Any, paper: Paper, scene: Scene, reading: Reading) -> None:
 
 def draw_legend(paper: Paper, area: Area, scene: Scene) -> None:
     """What the colours and rings say, on one line or, where names are long, two; top line first."""
-    look = paper.look
+    for line, x, (kind, text, colour) in _placed(paper, area.width, scene):
+        y = area.y + area.height - 0.13 - _LEGEND_LINE * line
+        if y < area.y - 0.02:
+            break
+        _mark(paper, kind, area.x + x, y, colour)
+        paper.say(area.x + x + _before(paper, kind), y, text, size=8.5, color=paper.look.muted)
+
+
+def legend_height(paper: Paper, wide: float, scene: Scene) -> float:
+    """Inches that the legend takes at this width: one line or two."""
+    lines = max((line for line, _, _ in _placed(paper, wide, scene)), default=0)
+    return 0.2 + _LEGEND_LINE * min(lines, 1)
+
+
+def _placed(paper: Paper, wide: float, scene: Scene) -> list[tuple[int, float, Mark]]:
+    """Marks of the legend, each with its line and its place there."""
+    found: list[tuple[int, float, Mark]] = []
+    marks, x, line = _marks(scene), 0.0, 0
+    for mark in marks:
+        own = _before(paper, mark[0]) + paper.measure(mark[1], 8.5)
+        if x > 0 and x + own > wide:
+            x, line = 0.0, line + 1
+        found.append((line, x, mark))
+        x += own + (0.08 if mark[0] == "text" and len(marks) > 1 and marks[1][0] == "scale" else 0.18)
+    return found
+
+
+def _marks(scene: Scene) -> list[Mark]:
+    look = scene.look
     palette, scale = scene.scale()
     names = [short(clean(name), 18) for name in palette.classes]
-    marks: list[tuple[str, str, Any]] = []  # kind, text, colour
+    marks: list[Mark] = []
     if scale is not None:
         marks += [("text", f"{scale.label}   {scale.low:.3g}", None), ("scale", f"{scale.high:.3g}", scale.colours)]
     elif palette.binary and scene.colour_by == "prediction":
@@ -167,28 +194,31 @@ def draw_legend(paper: Paper, area: Area, scene: Scene) -> None:
         marks += [("chip", names[c], hex_of(palette.hues[c])[0]) for c in shown]
         if len(names) > len(shown):
             marks.append(("text", f"and {len(names) - len(shown)} more", None))
+        if scene.colour_by == "prediction" and len(names) > 2:
+            marks.append(("sure", "sure", palette.certainty))
     if scene.readings and scene.projection is not None:
         marks += [("ring", "start", look.start), ("ring", "end", look.end)]
     if scene.own is not None:
         marks.append(("diamond", "your text", look.muted))
-    x, y = area.x, area.y + area.height - 0.13
-    for kind, text, colour in marks:
-        before = {"text": 0.0, "chip": 0.14, "ring": 0.17, "diamond": 0.17, "scale": 1.16}[kind]
-        wide = before + paper.measure(text, 8.5)
-        if x > area.x and x + wide > area.x + area.width:
-            x, y = area.x, y - 0.19
-        if y < area.y - 0.02:
-            break
-        _mark(paper, kind, x, y, colour)
-        paper.say(x + before, y, text, size=8.5, color=look.muted)
-        x += wide + (0.08 if kind == "text" and len(marks) > 1 and marks[1][0] == "scale" else 0.18)
+    return marks
+
+
+def _before(paper: Paper, kind: str) -> float:
+    """Inches that a mark takes before its text."""
+    if kind == "sure":
+        return paper.measure("unsure", 8.5) + 0.66
+    return {"text": 0.0, "chip": 0.14, "ring": 0.17, "diamond": 0.17, "scale": 1.16}[kind]
 
 
 def _mark(paper: Paper, kind: str, x: float, y: float, colour: Any) -> None:
     if kind == "chip":
         paper.box(Area(x, y - 0.005, 0.09, 0.09), colour)
-    elif kind == "scale":
-        scale = paper.axes(Area(x, y - 0.005, 1.08, 0.09), bare=True)
+    elif kind in ("scale", "sure"):
+        low, wide = x, 1.08
+        if kind == "sure":
+            paper.say(x, y, "unsure", size=8.5, color=paper.look.muted)
+            low, wide = x + _before(paper, kind) - 0.58, 0.5
+        scale = paper.axes(Area(low, y - 0.005, wide, 0.09), bare=True)
         colours = LinearSegmentedColormap.from_list("", colour / 255)
         scale.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap=colours, interpolation="none")
     elif kind in ("ring", "diamond"):

@@ -29,7 +29,7 @@ from hiddenstate_viewer.drawing import (
     words_height,
 )
 from hiddenstate_viewer.evolution import short
-from hiddenstate_viewer.mapdrawing import draw_legend, draw_map
+from hiddenstate_viewer.mapdrawing import draw_legend, draw_map, legend_height
 from hiddenstate_viewer.overviewdrawing import MOST_NAMES, bars_height, draw_classes, draw_confusion
 from hiddenstate_viewer.scene import Scene, clean
 
@@ -151,8 +151,7 @@ def _format(path: str | os.PathLike[str]) -> str:
 
 
 def _map(scene: Scene, wide: float) -> Paper:
-    few = len(scene.palette.classes) <= 6
-    foot = 0.3 if few else 0.48
+    foot = 0.1 + legend_height(Paper(wide, 1, scene.look), wide - 0.2, scene)
     paper = Paper(wide, 5.4 + foot, scene.look)
     draw_map(paper, Area(0.05, foot, wide - 0.1, 5.35), scene)
     draw_legend(paper, Area(0.1, 0.08, wide - 0.2, foot - 0.1), scene)
@@ -161,9 +160,10 @@ def _map(scene: Scene, wide: float) -> Paper:
 
 def _words(scene: Scene, wide: float) -> Paper:
     high = words_height(Paper(wide, 1, scene.look), scene, wide - 0.2, 9, 8.4)
-    paper = Paper(wide, max(high, 0.3) + 0.5, scene.look)
-    draw_words(paper, Area(0.1, 0.4, wide - 0.2, max(high, 0.3)), scene, (9, 8, 7, 6))
-    draw_legend(paper, Area(0.1, 0.06, wide - 0.2, 0.24), _outputs(scene))
+    foot = legend_height(Paper(wide, 1, scene.look), wide - 0.2, _outputs(scene))
+    paper = Paper(wide, max(high, 0.3) + foot + 0.3, scene.look)
+    draw_words(paper, Area(0.1, foot + 0.2, wide - 0.2, max(high, 0.3)), scene, (9, 8, 7, 6))
+    draw_legend(paper, Area(0.1, 0.06, wide - 0.2, foot + 0.04), _outputs(scene))
     return paper
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hiddenstate_core.errors import InputError
 from hiddenstate_viewer.colours import Palette, mix
 from hiddenstate_viewer.data import Reading, ViewData
-from hiddenstate_viewer.density import NOTHING, Request, render
+from hiddenstate_viewer.density import NOTHING, Emphasis, Request, emphasis_of, render
 from hiddenstate_viewer.points import Source, points_of
 from hiddenstate_viewer.theme import DARK, LIGHT, Look
 from hiddenstate_viewer.words import Scale
@@ -104,6 +104,8 @@ class Scene:
         Layer, direction and quantity of what colours the states; the last layer's hidden states by default.
     typed : Typed, optional
         A text of one's own, drawn beside them.
+    emphasis : Emphasis
+        Which states stand out of the map; the rest is grey.
     """
 
     data: ViewData
@@ -120,6 +122,7 @@ class Scene:
     flows: tuple[int, ...] = ()
     source: Source | None = None
     typed: Typed | None = None
+    emphasis: Emphasis = NOTHING
 
     @classmethod
     def chosen(
@@ -156,7 +159,7 @@ class Scene:
         return cls(
             data, look, data.colours(look), reading, others, selection.projection, selection.colour_by,
             selection.window, selection.steps_mask, bool(getattr(options, "black_trajectory", False)), threshold,
-            tuple(selection.flows), Source.of(selection), typed,
+            tuple(selection.flows), Source.of(selection), typed, emphasis_of(data, selection),
         )  # fmt: skip
 
     def check(self) -> None:
@@ -246,11 +249,11 @@ class Scene:
             return points.palette(self.from_, colouring, self.look), None
         return self.palette, Scale(self.colour_by, points.table(self.from_, colouring, self.look), *colouring.limits)
 
-    def density(self, window: Window, width: int, height: int) -> NDArray[np.uint8]:
+    def density(self, window: Window, width: int, height: int, emphasis: Emphasis = NOTHING) -> NDArray[np.uint8]:
         """Picture of all states in a window of the map, (height, width, 4) uint8, lowest row first."""
         assert self.projection is not None
         request = Request(self.projection, self.from_, window, width, height)
-        image = render(self.data, request, NOTHING, self.look)
+        image = render(self.data, request, emphasis, self.look)
         return image.view(np.uint8).reshape(*image.shape, 4)
 
     def named(self, label: int) -> str:

@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from hiddenstate_viewer.colours import Palette, hex_of, ramp, readable_text
+from hiddenstate_viewer.colours import Palette, hex_of, readable_text
 from hiddenstate_viewer.data import Reading
 
 __all__ = ["Scale", "cut_html", "gradient", "header_html", "legend_html", "words_html"]
@@ -124,11 +124,8 @@ def legend_html(
         if rest:
             parts.append(f"<span>and {rest} more</span>")
         if colour_by == "prediction" and len(names) > 2:
-            red, green, blue = (int(v) for v in palette.hues[0])
-            sure = ramp(palette.unsure, (red, green, blue))
-            parts.append(
-                f'<span>unsure<i class="hs-scale" style="width:56px;background:{gradient(sure)}"></i>sure</span>'
-            )
+            sure = gradient(palette.certainty)
+            parts.append(f'<span>unsure<i class="hs-scale" style="width:56px;background:{sure}"></i>sure</span>')
     if trajectory:
         parts.append('<span><i class="hs-ring"></i>start</span><span><i class="hs-ring hs-end"></i>end</span>')
     return f'<div class="hs-legend">{"".join(parts)}</div>'
