@@ -412,6 +412,23 @@ def test_a_focused_control_is_seen_to_be_so(go: Site) -> None:
         assert style != ["none", "none"], name
 
 
+def test_a_chart_is_framed_for_the_keyboard_and_not_for_a_click(go: Site) -> None:
+    visit = go("deep")
+    settled(visit)
+    style = "(e) => [e.matches(':focus'), getComputedStyle(e).outlineStyle]"
+    for name, label in (("hs-map", "Map of hidden states"), ("hs-confusion", "Confusion matrix")):
+        chart = visit.page.get_by_label(label, exact=True)
+        box = visit.page.evaluate(f"(n) => {{ const b = Bokeh.index.find_one(({FIND})(n)).el.getBoundingClientRect(); "
+                                  "return [b.x, b.y] }", name)  # fmt: skip
+        visit.page.mouse.click(box[0] + 2, box[1] + 2)  # where there is nothing to choose
+        assert chart.evaluate(style) == [True, "none"], name
+        visit.page.keyboard.press("Tab")
+        visit.page.keyboard.press("Shift+Tab")
+        focused, outline = chart.evaluate(style)
+        assert focused, name
+        assert outline != "none", name
+
+
 def test_the_page_is_wholly_of_one_theme(go: Site) -> None:
     visit = go("deep", "theme=dark&sequence=4")
     visit.words(4)

@@ -301,6 +301,20 @@
     if (event.key === "Tab" && !event.repeat) nameAll(document)
   }, true)
 
+  // Bokeh frames a chart that was clicked as if the keyboard had brought the reader there; its style lies in a shadow
+  // tree that no style of the page's reaches. The pointer is down before the chart has the focus.
+  let unframed = null
+  document.addEventListener("pointerdown", (event) => {
+    const ground = has(event.composedPath(), "bk-events")
+    const tree = ground?.getRootNode()
+    if (!tree) return
+    if (!unframed) {
+      unframed = new CSSStyleSheet()
+      unframed.replaceSync(".bk-events:focus:not(:focus-visible) { outline: none }")
+    }
+    if (!tree.adoptedStyleSheets.includes(unframed)) tree.adoptedStyleSheets = [...tree.adoptedStyleSheets, unframed]
+  }, true)
+
   window.hiddenstate = {
     pages,
     register(id, models) {
