@@ -266,8 +266,14 @@ def test_rows_are_text_and_take_clicks_with_keys_held(site: Site) -> None:
     visit.row(7).locator(".hs-compared").wait_for()
     visit.row(5).click(modifiers=["Control"])
     visit.until(lambda: visit.selection.selected == (3, 7), "one less")
+    heading = visit.page.locator(".hs-id")
+    heading.dblclick()
+    marked = "() => getSelection().toString()"
+    assert visit.page.evaluate(marked) in visit.trace.ids[3]
+    assert visit.page.evaluate(marked)
     visit.row(9).click(modifiers=["Shift"])
     visit.until(lambda: set(visit.selection.selected) == {3, 5, 6, 7, 8, 9}, "the rows from the last one to this")
+    assert visit.page.evaluate(marked) in visit.trace.ids[3]  # no text of rows
     texts = [visit.session.data.table["text"][i] for i in visit.session.table.shown.index[:20]]
     assert any("<b>bold</b>" in text for text in texts)
     assert visit.page.locator(f"{ROWS} b").count() == 0

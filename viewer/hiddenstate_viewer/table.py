@@ -64,7 +64,8 @@ _CSS = f"""
 :host .tabulator .tabulator-footer .tabulator-page:focus-visible {{ outline: 2px solid {INK_CSS};
   outline-offset: 1px; }}
 :host .tabulator-row, :host .tabulator-row.tabulator-row-even {{ border: none; border-bottom: 1px solid {HOVER_CSS};
-  background: {CARD_CSS}; min-height: {ROW_HEIGHT}px; cursor: pointer; color: {INK_CSS}; }}
+  background: {CARD_CSS}; min-height: {ROW_HEIGHT}px; cursor: pointer; color: {INK_CSS};
+  user-select: none; }} /* else a click with Shift marks all text from the last click to it */
 :host .tabulator-row .tabulator-cell {{ border: none; padding: 0 4px; height: {ROW_HEIGHT - 1}px;
   line-height: {ROW_HEIGHT - 1}px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
 :host .tabulator-row .tabulator-cell > * {{ overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
