@@ -17,6 +17,7 @@ __all__ = [
     "OutputError",
     "StoreError",
     "StoreNotFoundError",
+    "require_kind",
 ]
 
 
@@ -58,3 +59,15 @@ class StoreNotFoundError(HiddenStateError, FileNotFoundError):
 
 class MissingExtraError(HiddenStateError, ImportError):
     """An optional dependency that is not installed; the message names the install command."""
+
+
+def require_kind(value: object, kind: type, what: str) -> None:
+    """Refuse an argument of another kind, such as a path where the object itself is wanted.
+
+    Raises
+    ------
+    InputError
+        `value` is no `kind`; `what` names it at the beginning of the sentence.
+    """
+    if not isinstance(value, kind):
+        raise InputError(f"{what} must be {kind.__name__}, not {type(value).__name__} ({value!r:.60}).")

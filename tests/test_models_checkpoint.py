@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from hiddenstate_core.corpora.corpus import Vocabulary
+from hiddenstate_core.corpora.tokenizer import word_tokenizer
 from hiddenstate_core.errors import ModelError
 from hiddenstate_core.models import Model, ModelSpec, load_model
 from hiddenstate_core.models.network import parameter_shapes
@@ -33,12 +34,12 @@ def small_model(tokenizer: str = "") -> Model:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    small_model('{"x": 1}').save(tmp_path / "model")
+    small_model(word_tokenizer()).save(tmp_path / "model")
     return tmp_path / "model"
 
 
 def test_round_trip(folder: Path) -> None:
-    model, again = small_model('{"x": 1}'), load_model(folder)
+    model, again = small_model(word_tokenizer()), load_model(folder)
     assert (again.spec, again.vocabulary, again.classes) == (model.spec, model.vocabulary, model.classes)
     assert (again.tokenizer, again.metadata, again.fingerprint) == (model.tokenizer, model.metadata, model.fingerprint)
     for name, array in model.params.items():
@@ -134,12 +135,17 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "description cut short": (truncate("model.json", 0.5), "model.json is damaged"),
     "vocabulary cut short": (truncate("vocabulary.json", 0.5), "vocabulary.json is damaged"),
     "tokenizer cut short": (truncate("tokenizer.json", 0.5), "tokenizer.json is damaged"),
+    "no tokenizer": (lambda f: (f / "tokenizer.json").write_text("{}"), "not the JSON of a Hugging Face tokenizer"),
     "not UTF-8": (lambda f: (f / "model.json").write_bytes(b"\xff\xfe{"), "model.json is damaged"),
     "other format": (edit_json("model.json", lambda d: d.update(format="x")), "does not describe a model"),
     "description a list": (edit_json("model.json", lambda d: [1]), "does not describe a model"),
     "newer version": (edit_json("model.json", lambda d: d.update(version=2)), "checkpoint version 2"),
     "classes a string": (edit_json("model.json", lambda d: d.update(classes="ab")), "'classes' .* list of strings"),
     "a class more": (edit_json("model.json", lambda d: d["classes"].append("x")), "'readout.kernel' must be float32"),
+    "a class twice": (
+        edit_json("model.json", lambda d: d.update(classes=["a"] * len(d["classes"]))),
+        "name of its own",
+    ),
     "metadata a list": (edit_json("model.json", lambda d: d.update(metadata=[])), "'metadata'"),
     "unknown option": (edit_json("model.json", lambda d: d["spec"].update(width=3)), "no option 'width'"),
     "unknown cell": (edit_json("model.json", lambda d: d["spec"].update(cell="x")), "ModelSpec.cell must be"),

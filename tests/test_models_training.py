@@ -140,6 +140,16 @@ def test_nothing_labelled_has_no_accuracy(trained: tuple[Corpus, Model]) -> None
     assert empty.probabilities.shape == (0, 2)
 
 
+def test_other_kinds_of_arguments_are_refused() -> None:
+    corpus = made_corpus(20)
+    with pytest.raises(InputError, match="The corpus must be Corpus, not list"):
+        train(["a"], SPEC, QUICK)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="The architecture must be ModelSpec, not dict"):
+        train(corpus, {"hidden": 3}, QUICK)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="The options must be TrainOptions, not dict"):
+        train(corpus, SPEC, {})  # type: ignore[arg-type]
+
+
 def test_one_class_is_refused() -> None:
     corpus = made_corpus(20)
     with pytest.raises(CorpusError, match="of 1 class"):

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from hiddenstate_core.errors import InputError
 
-__all__ = ["console", "corpus_names", "existing", "fail", "parse_topics", "parse_units", "say", "tested"]
+__all__ = ["console", "corpus_names", "existing", "fail", "parse_topics", "parse_units", "say", "size_of", "tested"]
 
 corpus_names = ("stdlib", "imdb", "reuters")
 
@@ -67,6 +67,11 @@ def parse_units(text: str | None) -> tuple[int, ...] | None:
     if min(units) < 1:
         raise InputError(f"--hidden takes numbers of units from 1 on, such as 64,32; not {text!r}.")
     return units
+
+
+def size_of(count: int) -> str:
+    """A number of bytes in words."""
+    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.2f} MB"
 
 
 def tested(metadata: Mapping[str, Any]) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hiddenstate_core.cli.common import size_of
+
 if TYPE_CHECKING:
     from hiddenstate_core.traces.trace import Trace
 
@@ -92,7 +94,7 @@ def _text(key: str, value: Any) -> str:
             for name, p in value.items()
         ) or "none yet: make one with `hiddenstate project`"  # fmt: skip
     if key == "bytes":
-        return f"{value / 1e9:,.2f} GB" if value >= 1e9 else f"{value / 1e6:,.2f} MB"
+        return size_of(value)
     if key == "every":
         return "each step has a row" if value == 1 else f"every {value} steps have a row, and each sequence's last one"
     if isinstance(value, list) and not value:

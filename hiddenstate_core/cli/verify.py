@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hiddenstate_core.cli.common import say
+from hiddenstate_core.cli.common import say, size_of
 from hiddenstate_core.errors import StoreNotFoundError
 from hiddenstate_core.progress import progress_bar
 
@@ -39,7 +39,7 @@ def command(
         what = (
             "files are as they were written" if found.checksums else "arrays can be read (the store has no checksums)"
         )
-        say(f"{found.files:,} {what}, {found.size / 1e9:.2f} GB")
+        say(f"{found.files:,} {what}, {size_of(found.size)}")
     if found.damage:
         how = "" if found.unfinished else " --overwrite"
         say(f"Copy the store again, or record what is damaged again: the same `hiddenstate extract`{how}.")

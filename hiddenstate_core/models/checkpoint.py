@@ -11,6 +11,7 @@ import numpy as np
 
 from hiddenstate_core.atomic import atomic_directory
 from hiddenstate_core.corpora.corpus import Vocabulary
+from hiddenstate_core.corpora.tokenizer import cutter
 from hiddenstate_core.errors import HiddenStateError, ModelError
 from hiddenstate_core.models.spec import ModelSpec
 
@@ -101,15 +102,19 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Model:
     if not isinstance(metadata, dict):
         raise ModelError(f"'metadata' in {folder / _DESCRIPTION} must be a JSON object.")
     tokenizer = folder / _TOKENIZER
+    cut = ""
     if tokenizer.exists():
         _json(tokenizer)
+        cut = tokenizer.read_text(encoding="utf-8")
     try:
+        if cut:
+            cutter(cut)
         model = Model(
             ModelSpec.from_dict(description.get("spec", {})),
             Vocabulary(words),
             classes,
             _weights(folder / _WEIGHTS),
-            tokenizer.read_text(encoding="utf-8") if tokenizer.exists() else "",
+            cut,
             metadata,
         )
     except HiddenStateError as error:

@@ -98,6 +98,8 @@ class Model:
             raise ModelError(
                 f"A language model has no classes, since it predicts words; {_names(self.classes)} came with it."
             )
+        if len(set(self.classes)) < len(self.classes):
+            raise ModelError(f"Each class needs a name of its own; these are {_names(self.classes)}.")
         shapes = parameter_shapes(self.spec, len(self.vocabulary), self.outputs)
         if set(shapes) != set(self.params):
             missing, extra = sorted(set(shapes) - set(self.params)), sorted(set(self.params) - set(shapes))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.corpora.corpus import UNLABELLED, Corpus
-from hiddenstate_core.errors import CorpusError
+from hiddenstate_core.errors import CorpusError, require_kind
 from hiddenstate_core.models.fitting import fit
 from hiddenstate_core.models.model import Model, check_inputs
 from hiddenstate_core.models.spec import ModelSpec, TrainOptions
@@ -58,7 +58,12 @@ def train(
     ModelError
         The loss became infinite or NaN.
     """
-    spec, options = spec or ModelSpec(), options or TrainOptions()
+    spec = ModelSpec() if spec is None else spec
+    options = TrainOptions() if options is None else options
+    for value, kind, what in (
+        (corpus, Corpus, "The corpus"), (spec, ModelSpec, "The architecture"), (options, TrainOptions, "The options"),
+    ):  # fmt: skip
+        require_kind(value, kind, what)
     check_inputs(spec, corpus)
     began = time.perf_counter()
     language = spec.task == "language_model"

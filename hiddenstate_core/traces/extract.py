@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.corpora.corpus import Corpus
-from hiddenstate_core.errors import InputError, StoreError
+from hiddenstate_core.errors import InputError, StoreError, require_kind
 from hiddenstate_core.models.model import Model
 from hiddenstate_core.models.network import Params
 from hiddenstate_core.progress import Advance, progress_bar
@@ -131,7 +131,9 @@ def extract(
         Another recording at `path`, another process recording into it, a folder that cannot be written, a full disk,
         or a state that is not finite (named by sequence and step).
     """
-    options = (options or ExtractOptions()).joined(overwrite=overwrite, progress=progress)
+    options = ExtractOptions() if options is None else options
+    require_kind(options, ExtractOptions, "The options")
+    options = options.joined(overwrite=overwrite, progress=progress)
 
     def here(writer: Writer, model: Model, portions: Sequence[int], advance: Advance) -> None:
         record_missing(writer, model.params, portions, threads=options.threads, advance=advance)
@@ -149,6 +151,7 @@ def extract_by(
     options: ExtractOptions,
 ) -> Trace:
     """As `extract`, with the portions that are missing recorded by `recorder`, here or elsewhere."""
+    require_kind(model, Model, "The model")
     plan = make_plan(model, corpus, as_record(record, model.spec.cell), compressed=options.compression != "none")
     target = Path(path)
     memory = None if options.memory is None else options.memory // 2
@@ -252,6 +255,7 @@ def record_states(
     InputError, CorpusError, StoreError
         As `extract` does.
     """
+    require_kind(model, Model, "The model")
     plan = make_plan(model, corpus, as_record(record, model.spec.cell))
     engine = Engine(plan, model.params, threads=threads)
     portion = _everything(plan)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.corpora.corpus import UNLABELLED, Corpus
-from hiddenstate_core.errors import CorpusError
+from hiddenstate_core.errors import CorpusError, require_kind
 from hiddenstate_core.models.model import Model
 from hiddenstate_core.models.spec import ModelSpec
 from hiddenstate_core.traces.record import CELL_GATES, Record
@@ -188,6 +188,8 @@ def make_plan(model: Model, corpus: Corpus, record: Record, *, compressed: bool 
     CorpusError
         A corpus without steps, or with other classes or inputs than the model's.
     """
+    require_kind(model, Model, "The model")
+    require_kind(corpus, Corpus, "The corpus")
     spec = model.spec
     record = record.resolve(spec.cell, len(spec.hidden))
     if spec.task == "classification" and corpus.classes != model.classes:

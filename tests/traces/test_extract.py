@@ -25,7 +25,7 @@ from hiddenstate_core.corpora.corpus import Corpus
 from hiddenstate_core.errors import CorpusError, InputError, StoreError
 from hiddenstate_core.models import Model
 from hiddenstate_core.traces import Record, Trace, extract, plan, schema, target, verify, writer
-from hiddenstate_core.traces.extract import ExtractOptions
+from hiddenstate_core.traces.extract import ExtractOptions, record_states
 from hiddenstate_core.traces.writer import Writer, partial_of, progress_of
 from tests.fakes import make_corpus, make_model
 
@@ -302,6 +302,16 @@ def test_what_cannot_be_recorded_is_refused_by_name(tmp_path: Path) -> None:
         ExtractOptions(threads=0)
     with pytest.raises(InputError, match="'none' or 'zstd'"):
         ExtractOptions(compression="gzip")  # type: ignore[arg-type]
+    for arguments, message in (
+        (("model", corpus), "The model must be Model, not str"),
+        ((model, ["a"]), "The corpus must be Corpus, not list"),
+    ):
+        with pytest.raises(InputError, match=message):
+            extract(*arguments, tmp_path / "t", progress=False)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=message):
+            record_states(*arguments)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="The options must be ExtractOptions, not dict"):
+        extract(model, corpus, tmp_path / "t", options={"memory": 1})  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
