@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.viewer.browsing import FIND, Site, Visit, visiting
+from tests.viewer.browsing import DEEP, FIND, Site, Visit, visiting
 
 pytestmark = pytest.mark.browser
 PICTURES = Path(__file__).with_name("pictures")
@@ -210,6 +210,35 @@ def test_the_grid_holds(go: Site, query: str) -> None:
         )
         settled(visit)
         holds(visit, width, height, maps=2 if "beside" in query else 1)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_long_name_in_the_legend_keeps_its_colour_and_ends_in_dots(go: Site, classes: int) -> None:
+    from hiddenstate_viewer.colours import Palette
+    from hiddenstate_viewer.words import legend_html
+
+    visit = go("five")
+    long = "a very long name of a class that goes on and on " * 3
+    legend = legend_html(Palette.of([long, "short", *["other"] * (classes - 2)]))
+    visit.do(lambda: setattr(visit.session._legend, "object", legend))
+    visit.wait(f"() => ({DEEP})('.hs-legend [title^=\"a very\"]')")
+    (name, mark, ground, short) = visit.page.evaluate(f"""() => {{
+      const name = ({DEEP})('.hs-legend [title^="a very"]')
+      const mark = name.parentElement.querySelector("i")
+      const short = ({DEEP})('.hs-legend [title="short"]')
+      const box = (e) => (({{ left, right, width, height }}) => [left, right, width, height])(e.getBoundingClientRect())
+      return [[...box(name), getComputedStyle(name).textOverflow, name.scrollWidth > name.clientWidth],
+        box(mark), box(name.parentElement), [short.scrollWidth, short.clientWidth]]
+    }}""")
+    assert name[4:] == ["ellipsis", True]
+    assert mark[2:] == ([112, 8] if classes == 2 else [9, 9])
+    assert name[2] > 60
+    for left, right in (name[:2], mark[:2]):
+        assert ground[0] - 0.5 <= left < right <= ground[1] + 0.5
+    assert short[0] <= short[1]  # nothing is taken from a name that fits
+    assert visit.page.evaluate(CLIPPED) == []
+    visit.do(visit.session._show_legend)
+    visit.sync()
 
 
 @pytest.mark.parametrize("width", [1179, 1024, 800])

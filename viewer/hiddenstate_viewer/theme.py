@@ -138,6 +138,9 @@ VIEW_CSS = f"""
 .hs-legend > span {{ white-space: nowrap; display: inline-flex; align-items: center; max-width: 16em;
   overflow: hidden; }}
 .hs-legend > span > span {{ min-width: 0; overflow: hidden; text-overflow: ellipsis; }}
+.hs-legend > .hs-both {{ max-width: none; }}
+.hs-legend > .hs-both > span {{ max-width: 10em; }}
+.hs-legend i {{ flex: none; }}
 .hs-number {{ color: {INK_CSS}; margin-right: 5px; font-variant-numeric: tabular-nums; }}
 .hs-scale {{ display: inline-block; width: 112px; height: 8px; border-radius: 2px; margin: 0 7px; }}
 .hs-ring {{ display: inline-block; width: 7px; height: 7px; border-radius: 50%; border: 2px solid #98a0a9;

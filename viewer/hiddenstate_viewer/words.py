@@ -107,7 +107,8 @@ def legend_html(
 ) -> str:
     """Markup of the legend of the map, words and bars; `scale` where states are coloured by numbers."""
     parts = []
-    names = [escape(name) for name in palette.classes]
+    # Only an element of its own can lose its end where room is short; all of it is told when the pointer rests on it.
+    names = [f'<span title="{escape(name)}">{escape(name)}</span>' for name in palette.classes]
     if scale is not None:
         ramp_of = f'<i class="hs-scale" style="background:{gradient(scale.colours)}"></i>'
         parts.append(f"<span>{escape(scale.label)}&nbsp; {scale.low:.3g}{ramp_of}{scale.high:.3g}</span>")
@@ -115,7 +116,7 @@ def legend_html(
         pass  # nothing on the map has a class's colour
     elif palette.binary and (colour_by == "prediction" or scale is not None):
         both = f'<i class="hs-scale" style="background:{gradient(palette.diverging)}"></i>'
-        parts.append(f"<span>{names[0]}{both}{names[1]}</span>")
+        parts.append(f'<span class="hs-both">{names[0]}{both}{names[1]}</span>')
     else:
         shown = [i for i in range(len(names)) if palette.own[i]]
         hues = hex_of(palette.hues)
