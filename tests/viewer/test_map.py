@@ -17,6 +17,8 @@ from hiddenstate_viewer.points import Source
 from hiddenstate_viewer.state import Selection, Stroke
 from hiddenstate_viewer.theme import DARK, LIGHT
 
+from hiddenstate_core.analysis import Query
+
 _TEMPLATE = """
 {% extends base %}
 {% block preamble %}<link rel="icon" href="data:,">{% endblock %}
@@ -431,7 +433,55 @@ def test_first_and_last_states_are_ringed(data: Callable[[str], ViewData]) -> No
     assert sorted(rings["x"].tolist()) == sorted(view.coordinates("tsne")[starts, 0].tolist())
     asked.selection.options.show_lasts = True
     assert len(asked.map.figure.rings.data["x"]) == 2 * full.sum()
-    assert set(asked.map.figure.rings.data["colour"]) == {LIGHT.start, LIGHT.end}
+    assert set(asked.map.figure.rings.data["colour"]) == {f"{LIGHT.start}ff", f"{LIGHT.end}ff"}
+
+
+def test_what_is_not_selected_has_no_rings(data: Callable[[str], ViewData]) -> None:
+    view = data("binary")
+    asked = Asked(view)
+    asked.selection.options.param.update(show_starts=True, show_lasts=True)
+    asked.look()
+    lengths, offsets = np.diff(view.trace.offsets), view.trace.offsets
+
+    def ringed(sequences: Any) -> list[tuple[float, float]]:
+        ends = [*offsets[:-1][sequences], *(offsets[1:][sequences] - 1)]
+        return sorted(map(tuple, view.coordinates("tsne")[ends].tolist()))
+
+    def shown(opacity: str = "ff") -> list[tuple[float, float]]:
+        x, y, colour = (asked.map.figure.rings.data[name] for name in ("x", "y", "colour"))
+        return sorted((a, b) for a, b, c in zip(x.tolist(), y.tolist(), colour, strict=True) if c.endswith(opacity))
+
+    asked.selection.query = Query(correct=False)
+    matching = asked.selection.matching
+    assert matching is not None
+    assert 0 < matching.sum() < len(matching)
+    assert shown() == ringed((lengths > 0) & matching)
+    asked.selection.query = Query()
+    asked.selection.add_stroke(Stroke("tsne", "replace", (-9.0, 0.0, 0.0, -9.0), (-9.0, -9.0, 9.0, 9.0)))
+    assert shown() == [place for place in ringed(lengths > 0) if place[0] < 0]
+    asked.selection.clear_strokes()
+    asked.selection.options.fade_wrong = True
+    wrong = view.trace.labels != view.final
+    assert shown("26") == ringed((lengths > 0) & wrong)
+    assert shown() == ringed((lengths > 0) & ~wrong)
+
+
+def test_what_is_not_selected_has_no_rings_in_a_picture(data: Callable[[str], ViewData], dense: None) -> None:
+    view = data("binary")
+    pictures = {}
+    for starts in (False, True):
+        asked = Asked(view, query=Query(correct=False))
+        asked.selection.options.show_starts = starts
+        asked.look()
+        pictures[starts] = asked.map.figure.image.data["image"][0]
+    changed = np.argwhere(pictures[True] != pictures[False])
+    x0, x1, y0, y1 = asked.map.extent
+    full, matching = np.diff(view.trace.offsets) > 0, asked.selection.matching
+    assert matching is not None
+    starts_at = view.coordinates("tsne")[view.trace.offsets[:-1][full & matching]]
+    pixels = np.column_stack([(starts_at[:, 1] - y0) / (y1 - y0) * 200, (starts_at[:, 0] - x0) / (x1 - x0) * 300])
+    assert len(changed)
+    assert (np.abs(changed[:, None] - pixels[None]).max(axis=2).min(axis=1) <= 5).all()
 
 
 def test_a_drawing_that_is_not_wanted_any_more_is_dropped(data: Callable[[str], ViewData]) -> None:

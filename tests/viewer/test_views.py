@@ -15,12 +15,14 @@ from hiddenstate_viewer.colours import hex_of
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.density import density_image
 from hiddenstate_viewer.evolution import MAX_ROWS, SequenceCharts, heat_rows
+from hiddenstate_viewer.maplegend import MapLegend
 from hiddenstate_viewer.page import Page
 from hiddenstate_viewer.picture import write_picture
 from hiddenstate_viewer.report import write_report
 from hiddenstate_viewer.sequencepane import in_sight
 from hiddenstate_viewer.serve import start
 from hiddenstate_viewer.theme import MORE_CSS
+from hiddenstate_viewer.trajectories import Path as Way
 from hiddenstate_viewer.words import legend_html, words_html
 from PIL import Image
 
@@ -202,6 +204,38 @@ def test_example_is_deterministic_and_never_empty(data: Make) -> None:
         assert index is not None
         assert index == data(name).example()
         assert len(view.reading(index)) > 0
+
+
+def test_the_legend_names_what_is_drawn_beside_states_and_trajectory(data: Make) -> None:
+    page = Page(data("five"))
+    selection, classes = page.selection, data("five").trace.classes
+
+    def said() -> str:
+        return re.sub(r"<[^>]*>", " ", html.unescape(page._legend.object))
+
+    wanted = ("first states", "last states", "mean path of", "your text", "where it parts")
+    assert not [name for name in wanted if name in said()]
+    selection.options.show_starts = True
+    assert "first states" in said()
+    assert "last states" not in said()
+    selection.options.param.update(show_starts=False, show_lasts=True)
+    assert "first states" not in said()
+    assert "last states" in said()
+    selection.flows = (1, 2)
+    assert all(f"mean path of {classes[c]}" in said() for c in (1, 2))
+    assert hex_of(page.palette.hues[[1]])[0] in page._legend.object.split("mean path of")[0]
+    selection.flows = ()
+    assert "mean path" not in said()
+    # A text of one's own, as far as it is in the map.
+    for typed, parted in ((True, True), (True, False), (False, False)):
+        legend = MapLegend(page.data, selection, page.look, trajectory=False, typed=typed, parted=parted).html()
+        assert ("your text" in legend, "where it parts" in legend) == (typed, parted)
+    count = 4
+    way = Way("your text", np.arange(2.0 * count).reshape(count, 2), np.zeros((count, 3), np.uint8))
+    page.foregrounds[0].type(way, ["a", "b", "c", "d"], 2)
+    page._show_legend()
+    assert "your text" in said()
+    assert "where it parts" in said()
 
 
 def test_legend_names_are_escaped(data: Make) -> None:

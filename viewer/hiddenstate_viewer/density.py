@@ -209,7 +209,7 @@ def _draw(data: ViewData, request: Request, emphasis: Emphasis, look: Look) -> N
                 above = _coloured(part[0], request, colouring, part[1], part[2], table, opacity)
                 shown = _over(shown, _spread(above, inside))
     for name in request.marks:
-        shown = _over(shown, _marks(data, request, name, look))
+        shown = _over(shown, _marks(data, request, emphasis, name, look))
     return np.ascontiguousarray(shown, np.uint32)
 
 
@@ -364,15 +364,19 @@ def _over(below: Any, above: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return np.asarray(out, np.uint32)
 
 
-def _marks(data: ViewData, request: Request, name: str, look: Look) -> NDArray[np.uint32]:
-    """First or last states of all sequences as rings."""
+def _marks(data: ViewData, request: Request, emphasis: Emphasis, name: str, look: Look) -> NDArray[np.uint32]:
+    """First or last states of the sequences as rings, but for those that are behind."""
     offsets = data.trace.offsets
     full = np.diff(offsets) > 0
     steps = offsets[:-1][full] if name == "starts" else offsets[1:][full] - 1
-    places = data.coordinates(request.projection)[steps]
+    places, layers = data.coordinates(request.projection)[steps], emphasis.of_states(offsets, steps)
     text = look.start if name == "starts" else look.end
     colour = np.array([int(text[at : at + 2], 16) for at in (1, 3, 5)], np.uint8)
-    image = _counted({"x": places[:, 0].copy(), "y": places[:, 1].copy()}, request, rgba32(colour, 0), 1.0)
+    image = np.zeros((request.height, request.width), np.uint32)
+    for layer, opacity in ((DIM, FADED), (FULL, 1.0)):
+        some = places[layers == layer]
+        frame = {"x": some[:, 0].copy(), "y": some[:, 1].copy()}
+        image = _over(image, _counted(frame, request, rgba32(colour, 0), opacity))
     import datashader.transfer_functions as transfer
     import xarray
 

@@ -320,7 +320,7 @@ class StateMap:
         if key == self._drawn:
             return lambda: self._apply(ticket, serial, window, None, None)
         columns = point_columns(self.data, projection, source, places, emphasis, self.look)
-        rings = ring_columns(self.data, projection, places, marks, self.look)
+        rings = ring_columns(self.data, projection, places, marks, emphasis, self.look)
         return lambda: self._apply(ticket, serial, window, None, (key, columns, rings))
 
     def _apply(self, ticket: int, serial: int, window: Window, image: NDArray[np.uint32] | None, points: Any) -> None:

@@ -55,15 +55,19 @@ def point_columns(
 
 
 def ring_columns(
-    data: ViewData, projection: str, places: NDArray[np.int64], marks: tuple[str, ...], look: Look
+    data: ViewData, projection: str, places: NDArray[np.int64], marks: tuple[str, ...], emphasis: Emphasis, look: Look
 ) -> dict[str, Any]:
-    """Rings around first and last states of sequences, as far as they are asked for."""
+    """Rings around first and last states of sequences, as far as they are asked for and not behind others."""
     order, offsets = data.order(projection), data.trace.offsets
     steps = order.steps[places]
     sequence = np.searchsorted(offsets, steps, side="right") - 1
     found = {"starts": steps == offsets[sequence], "lasts": steps == offsets[sequence + 1] - 1}
+    layers = emphasis.of_states(offsets, steps)
     colours = {"starts": look.start, "lasts": look.end}
-    chosen = [(places[found[name]], colours[name]) for name in marks]
+    chosen = [
+        (places[found[name] & (layers == layer)], f"{colours[name]}{round(255 * opacity):02x}")
+        for name in marks for layer, opacity in ((DIM, FADED), (FULL, 1.0))
+    ]  # fmt: skip
     points = [order.points[:, some] for some, _ in chosen]
     return {
         "x": np.concatenate([p[0] for p in points]) if points else [],

@@ -240,10 +240,11 @@ class Page:
         follow(self._show_maps, "projection", "beside")
         follow(self._show_compared, "compared")
         follow(self._show_flows, "flows")
-        follow(self._show_legend, "colour_by")
+        follow(self._show_legend, "colour_by", "flows")
         follow(self._show_step, "step")
         follow(self._show_notice, "text", "strokes", "query")
         selection.options.param.watch(lambda *_: self._locked(self._restyle), list(selection.options.values()))
+        selection.options.param.watch(lambda *_: self._locked(self._show_legend), ["show_starts", "show_lasts"])
         self.sentence.param.watch(lambda *_: self._locked(self._show_typed), "typed")
 
     def _locked(self, action: Callable[[], None]) -> None:
@@ -353,6 +354,7 @@ class Page:
             front.type(
                 typed.path(drawn.projection, self.palette), typed.reading.words, None if parted is None else parted[1]
             )
+        self._show_legend()
 
     def _show_step(self) -> None:
         step = -1 if self.selection.step is None else self.selection.step
@@ -379,7 +381,11 @@ class Page:
             front.restyle(self._reading, options)
 
     def _show_legend(self) -> None:
-        legend = MapLegend(self.data, self.selection, self.look, trajectory=self._reading is not None)
+        legend = MapLegend(
+            self.data, self.selection, self.look, trajectory=self._reading is not None,
+            typed=any(len(front.typed_points.data["x"]) for front in self.foregrounds),
+            parted=any(len(front.parting.data["x"]) for front in self.foregrounds),
+        )  # fmt: skip
         if legend.at_once:
             self._legend.object = legend.html()
         else:  # the values are read by a thread

@@ -146,6 +146,12 @@ VIEW_CSS = f"""
 .hs-ring {{ display: inline-block; width: 7px; height: 7px; border-radius: 50%; border: 2px solid #98a0a9;
   margin-right: 6px; }}
 .hs-ring.hs-end {{ border-color: {INK_CSS}; }}
+.hs-ring.hs-thin {{ border-width: 1.4px; }}
+.hs-way, .hs-mean {{ display: inline-block; width: 22px; margin-right: 6px; }}
+.hs-way {{ height: 8px; background: linear-gradient(45deg, {MUTED_CSS} 50%, {MUTED_CSS} 0) 50% / 6px 6px no-repeat,
+  repeating-linear-gradient(90deg, {MUTED_CSS} 0 4px, transparent 4px 7px) 50% / 100% 2px no-repeat; }}
+.hs-mean {{ height: 5px; clip-path: polygon(0 30%, 100% 0, 100% 100%, 0 70%); }}
+.hs-cross {{ color: {INK_CSS}; font: 700 13px/1 sans-serif; margin-right: 5px; }}
 .hs-empty {{ height: 100%; display: flex; flex-direction: column; align-items: center; justify-content: center;
   text-align: center; color: {MUTED_CSS}; gap: 8px; padding: 24px; box-sizing: border-box; }}
 .hs-empty b {{ color: {INK_CSS}; font-size: {HEAD}px; font-weight: 600; }}

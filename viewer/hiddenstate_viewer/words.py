@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -104,8 +105,12 @@ def legend_html(
     trajectory: bool = False,
     most: int = 12,
     scale: Scale | None = None,
+    more: Sequence[str] = (),
 ) -> str:
-    """Markup of the legend of the map, words and bars; `scale` where states are coloured by numbers."""
+    """Markup of the legend of the map, words and bars; `scale` where states are coloured by numbers.
+
+    `more` is markup of entries after these.
+    """
     parts = []
     # Only an element of its own can lose its end where room is short; all of it is told when the pointer rests on it.
     names = [f'<span title="{escape(name)}">{escape(name)}</span>' for name in palette.classes]
@@ -129,7 +134,7 @@ def legend_html(
             parts.append(f'<span>unsure<i class="hs-scale" style="width:56px;background:{sure}"></i>sure</span>')
     if trajectory:
         parts.append('<span><i class="hs-ring"></i>start</span><span><i class="hs-ring hs-end"></i>end</span>')
-    return f'<div class="hs-legend">{"".join(parts)}</div>'
+    return f'<div class="hs-legend">{"".join([*parts, *more])}</div>'
 
 
 def _chip(colour: str) -> str:
