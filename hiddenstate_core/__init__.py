@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hiddenstate_core.corpora import Vocabulary as Vocabulary
     from hiddenstate_core.corpora import corpus_from_features as corpus_from_features
     from hiddenstate_core.corpora import corpus_from_texts as corpus_from_texts
+    from hiddenstate_core.corpora.files import read_corpus as read_corpus
     from hiddenstate_core.corpora.load import load_corpus as load_corpus
     from hiddenstate_core.distances import DistanceHistogram as DistanceHistogram
     from hiddenstate_core.distances import distance_blocks as distance_blocks
@@ -69,6 +70,7 @@ _WHERE = {
     "corpus_from_features": "hiddenstate_core.corpora",
     "corpus_from_texts": "hiddenstate_core.corpora",
     "load_corpus": "hiddenstate_core.corpora.load",
+    "read_corpus": "hiddenstate_core.corpora.files",
     "Evaluation": "hiddenstate_core.models",
     "Model": "hiddenstate_core.models",
     "ModelSpec": "hiddenstate_core.models",

@@ -95,7 +95,9 @@ def test_bad_arguments_get_one_line(tmp_path: Path, capfd: pytest.CaptureFixture
     assert "no trace store at" in refused(capfd, "report", tmp_path / "nowhere")
     assert "no demonstration 'mnist'" in refused(capfd, "demo", "mnist", "--out", tmp_path / "d")
     assert "no corpus 'mnist'" in refused(capfd, "data", "mnist")
-    assert "corpus_from_texts(texts, labels)" in refused(capfd, "train", "mine.csv")
+    assert "are read from files, not by name" in refused(capfd, "data", tmp_path, "--topics", "3")
+    assert "no file or folder of that name is here (.csv," in refused(capfd, "train", "mine.csv")
+    assert "no file or folder of that name is here (.csv," in refused(capfd, "data", "mine.csv")
     assert "Did you mean 'train'? See" in refused(capfd, "tarin")
     assert "--hidden takes numbers of units from 1" in refused(capfd, "train", "stdlib", "--hidden", "8,0")
     assert "no model at" in refused(capfd, "extract", tmp_path / "nowhere", tmp_path / "t.zarr")
@@ -227,3 +229,27 @@ def test_train_extract_project_report(tmp_path: Path, capfd: pytest.CaptureFixtu
         assert main(["report", str(store), "--out", str(tmp_path / name)]) == 0
         assert (tmp_path / name).stat().st_size > 10_000
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "report.html", "report.png", "trace.zarr"]
+
+
+def test_texts_of_ones_own_from_a_file_to_a_trace(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = ["body,mood", *(f"{'so good' if n % 2 else 'very dull'} number {n},{'ab'[n % 2]}" for n in range(60))]
+    Path("reviews.csv").write_text("\n".join(rows) + "\n", "utf-8")
+    columns = ["--text", "body", "--label", "mood"]
+    assert main(["data", "reviews.csv", *columns]) == 0
+    assert "reviews: 60 sequences" in capfd.readouterr().out
+    assert "has no column 'text'" in refused(capfd, "train", "reviews.csv")
+    assert main(["train", "reviews.csv", *columns, "--hidden", "8", "--epochs", "2"]) == 0
+    assert "saved in reviews-model" in capfd.readouterr().out
+    assert "say with --corpus what to read" in refused(capfd, "extract", "reviews-model", "t.zarr")
+    assert main(["extract", "reviews-model", "t.zarr", "--corpus", "reviews.csv", *columns]) == 0
+    trace = Trace("t.zarr")
+    assert trace.classes == ("a", "b")
+    assert len(trace) == 12  # the share that was kept to test on
+    assert {trace.sequence(k).words[0] for k in range(len(trace))} <= {"so", "very"}
+    Path("new.jsonl").write_text(json.dumps({"text": "so dull"}) + "\n", "utf-8")
+    new = ["--corpus", "new.jsonl", "--split", "train"]
+    assert main(["extract", "reviews-model", "u.zarr", *new]) == 0
+    assert Trace("u.zarr").labels.tolist() == [-1]

@@ -12,7 +12,19 @@ from rich.console import Console
 
 from hiddenstate_core.errors import InputError
 
-__all__ = ["console", "corpus_names", "existing", "fail", "parse_topics", "parse_units", "say", "size_of", "tested"]
+__all__ = [
+    "console",
+    "corpus_names",
+    "existing",
+    "fail",
+    "is_own",
+    "no_topics",
+    "parse_topics",
+    "parse_units",
+    "say",
+    "size_of",
+    "tested",
+]
 
 corpus_names = ("stdlib", "imdb", "reuters")
 
@@ -52,6 +64,30 @@ def existing(path: Path, what: str) -> Path:
     if not path.exists():
         raise InputError(f"There is no {what} at {path}.")
     return path
+
+
+def is_own(corpus: str) -> bool:
+    """Whether a corpus is named by the path of texts of one's own.
+
+    Raises
+    ------
+    InputError
+        It is neither a known name nor the path of something.
+    """
+    if corpus in corpus_names:
+        return False
+    if not Path(corpus).exists():
+        raise InputError(
+            f"There is no corpus {corpus!r}: the known ones are {', '.join(corpus_names)}, and no file or folder of "
+            "that name is here (.csv, .tsv, .jsonl, .parquet, or a folder of .txt files)."
+        )
+    return True
+
+
+def no_topics(topics: object) -> None:
+    """Refuse ``--topics`` where texts of one's own are read."""
+    if topics is not None:
+        raise InputError("--topics chooses among those of reuters; texts of your own are read from files, not by name.")
 
 
 def parse_units(text: str | None) -> tuple[int, ...] | None:

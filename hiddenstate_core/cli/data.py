@@ -9,22 +9,31 @@ import typer
 from rich import box
 from rich.table import Table
 
-from hiddenstate_core.cli.common import console, parse_topics
+from hiddenstate_core.cli.common import console, is_own, no_topics, parse_topics
 
 __all__ = ["command"]
 
 
 def command(
-    corpus: Annotated[str, typer.Argument(help="stdlib, imdb or reuters.")] = "stdlib",
+    corpus: Annotated[str, typer.Argument(help="stdlib, imdb or reuters; or a file or folder.")] = "stdlib",
     vocabulary: Annotated[
         int | None, typer.Option(help="Known words, the most frequent of the train split.", min=2)
     ] = None,
     topics: Annotated[str | None, typer.Option(help="reuters: how many topics, or names separated by commas.")] = None,
+    text: Annotated[str, typer.Option(help="Column of a file's texts.")] = "text",
+    label: Annotated[str | None, typer.Option(help="Column of their labels; 'label' by default.")] = None,
 ) -> None:
     """Fetch a corpus if it is not here yet, and count its sequences by class and split."""
+    from hiddenstate_core.corpora.files import read_corpus
     from hiddenstate_core.corpora.load import load_corpus
+    from hiddenstate_core.models.recipes import OWN
 
-    loaded = load_corpus(corpus, vocabulary=vocabulary, topics=parse_topics(topics))
+    chosen = parse_topics(topics)
+    if not is_own(corpus):
+        loaded = load_corpus(corpus, vocabulary=vocabulary, topics=chosen)
+    else:
+        no_topics(chosen)
+        loaded = read_corpus(corpus, text=text, label=label, vocabulary=vocabulary or OWN.vocabulary)
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("class")
     for split in loaded.splits:

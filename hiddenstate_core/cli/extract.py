@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from hiddenstate_core.cli.common import corpus_names, existing, say
+from hiddenstate_core.cli.common import corpus_names, existing, is_own, say
 from hiddenstate_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,8 +22,13 @@ __all__ = ["command"]
 def command(
     model: Annotated[Path, typer.Argument(help="A checkpoint, made by `hiddenstate train`.")],
     store: Annotated[Path, typer.Argument(help="Where the trace store is made.")],
-    corpus: Annotated[str | None, typer.Option(help="What to read; the corpus trained on by default.")] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(help="What to read: a corpus by name, or a file or folder; what was trained on by default."),
+    ] = None,
     split: Annotated[str, typer.Option(help="Which split of it.")] = "test",
+    text: Annotated[str, typer.Option(help="Column of the texts, where the corpus is a file.")] = "text",
+    label: Annotated[str | None, typer.Option(help="Column of their labels; 'label' by default.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first sequences, this many.", min=1)] = None,
     record: Annotated[
         str, typer.Option(help="Some of hidden, cell, gates, or single gates, separated by commas; 'all' that it has.")
@@ -76,22 +81,28 @@ def command(
         spec = loaded_model.spec
         # Checked before the corpus is loaded, which may mean a download.
         resolved = Record.from_dict(kept).resolve(spec.cell, len(spec.hidden))
-        chosen = _corpus(loaded_model, corpus, split, limit)
+        chosen = _corpus(loaded_model, corpus, split, limit, (text, label))
         trace = extract(loaded_model, chosen, store, record=resolved, options=options, client=client)
     say(f"{trace.steps:,} states of {len(trace):,} sequences in {store}")
 
 
-def _corpus(model: Model, corpus: str | None, split: str, limit: int | None) -> Corpus:
+def _corpus(model: Model, corpus: str | None, split: str, limit: int | None, columns: tuple[str, str | None]) -> Corpus:
     """What is read: the corpus named, or the one that the model was trained on."""
+    from hiddenstate_core.corpora.files import read_corpus
     from hiddenstate_core.corpora.load import load_corpus
 
     name = corpus or model.metadata.get("corpus", {}).get("name")
-    if corpus is not None and corpus not in corpus_names:
-        raise InputError(f"There is no corpus {corpus!r}; the known ones are {', '.join(corpus_names)}.")
+    if corpus is not None and is_own(corpus):
+        text, label = columns
+        classes, cut = model.classes or None, model.tokenizer or None
+        read = read_corpus(
+            corpus, text=text, label=label, classes=classes, vocabulary=model.vocabulary, tokenizer=cut
+        ).take_split(split)
+        return read if limit is None else read.select(np.arange(min(limit, len(read))))
     if name not in corpus_names:
         raise InputError(
-            f"The model was trained on {name!r}, which is not a corpus known by name; "
-            f"name one with --corpus ({', '.join(corpus_names)}), or call hiddenstate_core.extract."
+            f"The model was trained on {name!r}, which is not a corpus known by name; say with --corpus what to read: "
+            f"{', '.join(corpus_names)}, or the file or folder of your texts."
         )
     choices: dict[str, Any] = {"topics": model.classes} if name == "reuters" and model.classes else {}
     if name == "imdb" and split == "unsup":

@@ -7,7 +7,7 @@ import dataclasses
 from hiddenstate_core.errors import InputError
 from hiddenstate_core.models.spec import ModelSpec, TrainOptions
 
-__all__ = ["RECIPES", "Recipe", "language_recipe", "recipe"]
+__all__ = ["OWN", "RECIPES", "Recipe", "language_recipe", "recipe"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,19 +82,37 @@ RECIPES = {
 }
 
 
+#: For texts of one's own, of which nothing is known: a middling network, and training that stops by itself.
+OWN = Recipe(
+    "own",
+    10_000,
+    ModelSpec(hidden=(64,), embedding=32, dropout=0.5, max_length=200),
+    TrainOptions(
+        epochs=12,
+        batch_size=32,
+        learning_rate=1e-2,
+        word_dropout=0.2,
+        variational_dropout=0.2,
+        average=0.98,
+        validation=0.1,
+    ),
+)
+
+
 def recipe(corpus: str) -> Recipe:
-    """Recipe of a built-in corpus.
+    """Recipe of a built-in corpus, or, named "own", of texts of one's own.
 
     Raises
     ------
     InputError
         There is none of that name.
     """
+    if corpus == OWN.corpus:
+        return OWN
     if corpus not in RECIPES:
         raise InputError(
-            f"There is no recipe for corpus {corpus!r}; there is one for {', '.join(sorted(RECIPES))}. Texts of your "
-            "own are read from Python: corpus = hiddenstate_core.corpus_from_texts(texts, labels), then "
-            "hiddenstate_core.train(corpus).save(FOLDER)."
+            f"There is no recipe for corpus {corpus!r}; there is one for {', '.join(sorted(RECIPES))}, and one named "
+            f"{OWN.corpus!r} for texts of your own."
         )
     return RECIPES[corpus]
 
