@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bokeh.models import Label
 from hiddenstate_viewer import map as maps
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.density import FADED
@@ -331,6 +332,26 @@ def test_a_second_map_follows_beside(data: Callable[[str], ViewData]) -> None:
     selection.beside = None
     assert beside.projection is None
     assert np.isnan(beside.place(np.array([0, 1]))).all()
+
+
+def test_two_maps_carry_their_names(data: Callable[[str], ViewData]) -> None:
+    selection = Selection(data("many"), projection="tsne")
+    shown = [StateMap(selection.data, selection, DARK, which=which) for which in ("main", "beside")]
+
+    def names() -> list[str | None]:
+        labels = [drawn.plot.select_one({"type": Label}) for drawn in shown]
+        return [None if label is None or not label.visible else label.text.text for label in labels]
+
+    assert names() == [None, None]
+    selection.beside = "pca"
+    assert names() == ["tsne", "pca"]
+    selection.projection = "pca"
+    assert names() == ["pca", "pca"]
+    selection.beside = None
+    assert names() == [None, None]
+    selection.param.update(projection="tsne", beside="pca")
+    assert names() == ["tsne", "pca"]
+    assert {label.text_color for drawn in shown for label in drawn.plot.select({"type": Label})} == {DARK.muted}
 
 
 class Asked:

@@ -154,6 +154,7 @@ class StateMap:
             of.param.watch(lambda *_: self._locked(action), there)
 
         watch(["projection" if self.which == "main" else "beside"], self._turn)
+        watch(["projection", "beside"], self._entitle)
         watch(["colour_by", "layer", "direction", "quantity", "strokes", "query", "cell"], self.paint)
         watch(["sequence"], self._fade)
         watch(["fade_correct", "fade_wrong", "show_starts", "show_lasts"], self.paint, selection.options)
@@ -161,6 +162,7 @@ class StateMap:
         if self.which == "main":
             watch(["window"], self._moved)
         self._fade()
+        self._entitle()
 
     def _locked(self, action: Callable[[], None]) -> None:
         change(self.plot.document, action)
@@ -197,6 +199,11 @@ class StateMap:
     def _fade(self) -> None:
         chosen = self.selection.sequence is not None
         self.figure.fade(*((_BEHIND, FADED) if chosen else (None, None)))
+
+    def _entitle(self) -> None:
+        """Of two maps each carries its name."""
+        s, there = self.selection, self.data.trace.projections
+        self.figure.entitle(self.projection if s.projection in there and s.beside in there else None)
 
     def _resize(self) -> None:
         self.figure.resize(self.selection.options.point_size)
