@@ -67,7 +67,8 @@ def _states(axes: Any, area: Area, scene: Scene, points: NDArray[np.float32], wi
         layers = scene.emphasis.of_states(scene.data.trace.offsets, inside)
         colours = np.where((layers == REST)[:, None], neutral(scene.look), scene.colours(inside)) / 255
         # Fewer points may be denser; over all of them the ink stays about the same.
-        full = float(np.clip(60 / np.sqrt(max(np.count_nonzero(layers == FULL), 1)), 0.25, 0.85))
+        count = int(np.count_nonzero(layers == FULL))
+        full = float(np.clip(60 / np.sqrt(max(count, 1)), 0.25, 0.85))
         alpha = np.where(layers == FULL, full, FADED) * weight
         above = np.argsort(np.array([0, 2, 1])[layers], kind="stable")  # what is behind is drawn first
         axes.scatter(*points[inside][above].T, s=7, c=np.column_stack([colours, alpha])[above], lw=0,
