@@ -39,9 +39,9 @@ def command(
     for split in loaded.splits:
         table.add_column(split, justify="right")
     names = [*enumerate(loaded.classes), (-1, "(not labelled)")]
-    for label, name in names:
-        counts = [int(((loaded.labels == label) & (loaded.split == s)).sum()) for s in range(len(loaded.splits))]
-        if label >= 0 or any(counts):
+    for number, name in names:
+        counts = [int(((loaded.labels == number) & (loaded.split == s)).sum()) for s in range(len(loaded.splits))]
+        if number >= 0 or any(counts):
             table.add_row(name, *(f"{n:,}" for n in counts))
     out = console()
     out.print(

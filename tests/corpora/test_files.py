@@ -121,7 +121,10 @@ def test_what_is_a_test_text_stays_one(
 
 
 def text(content: str | bytes) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(content if isinstance(content, bytes) else content.encode()) and None
+    def write(path: Path) -> None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return write
 
 
 BROKEN: dict[str, tuple[str, Callable[[Path], None], str]] = {

@@ -302,14 +302,15 @@ def test_what_cannot_be_recorded_is_refused_by_name(tmp_path: Path) -> None:
         ExtractOptions(threads=0)
     with pytest.raises(InputError, match="'none' or 'zstd'"):
         ExtractOptions(compression="gzip")  # type: ignore[arg-type]
-    for arguments, message in (
-        (("model", corpus), "The model must be Model, not str"),
-        ((model, ["a"]), "The corpus must be Corpus, not list"),
-    ):
+    wrong: tuple[tuple[Any, Any, str], ...] = (
+        ("model", corpus, "The model must be Model, not str"),
+        (model, ["a"], "The corpus must be Corpus, not list"),
+    )
+    for a_model, a_corpus, message in wrong:
         with pytest.raises(InputError, match=message):
-            extract(*arguments, tmp_path / "t", progress=False)  # type: ignore[arg-type]
+            extract(a_model, a_corpus, tmp_path / "t", progress=False)
         with pytest.raises(InputError, match=message):
-            record_states(*arguments)  # type: ignore[arg-type]
+            record_states(a_model, a_corpus)
     with pytest.raises(InputError, match="The options must be ExtractOptions, not dict"):
         extract(model, corpus, tmp_path / "t", options={"memory": 1})  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
