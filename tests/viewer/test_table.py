@@ -359,18 +359,33 @@ def test_an_id_that_is_too_long_keeps_head_and_tail_and_a_chosen_rows_answer_is_
     assert cell.locator(".hs-cut").get_attribute("title") == visit.trace.ids[4]
     answer = visit.row(4).locator(".tabulator-cell[tabulator-field=correct]")
     assert answer.evaluate("(e) => { e.textContent = 'yes'; return e.scrollWidth <= e.clientWidth }")
-    ends = """(e) => { e.style.width = "60px"
-      const cut = Array.from(e.querySelectorAll("bdi"))
-      const range = document.createRange()
-      range.selectNodeContents(cut[1])
-      const [text, box] = [range.getBoundingClientRect(), cut[1].getBoundingClientRect()]
-      return [cut[0].scrollWidth > cut[0].clientWidth, text.left < box.left - 1, Math.abs(text.right - box.right)] }"""
-    long = "a/very/long/path/to/some/module.py:12:Telling.name"
+    # Letters of the half that is in sight, and what of them lies across the edge of their box.
+    halves = """(e) => { e.style.width = "60px"
+      return Array.from(e.querySelectorAll("bdi"), (half) => {
+        const [box, text, range] = [half.getBoundingClientRect(), half.firstChild, document.createRange()]
+        const letters = Array.from(text.data, (_, i) => {
+          range.setStart(text, i)
+          range.setEnd(text, i + 1)
+          return range.getBoundingClientRect()
+        })
+        const line = letters.filter((b) => b.top < box.bottom - 4 && b.left < box.right && b.right > box.left)
+        return [line.length, text.data.length, line.some((b) => b.right > box.right + 0.6)]
+      }) }"""
+    long = "a/very/long/path/to/some/module.py:12:Telling._name_"
     cut = cell.locator(".hs-cut").element_handle()
     cut.evaluate(f"(e) => {{ e.innerHTML = '<bdi>{long[:25]}</bdi><bdi>{long[25:]}</bdi>' }}")
-    headed, tailed, apart = cut.evaluate(ends)
-    assert (headed, tailed) == (True, True)
-    assert apart < 1
+    head, tail = cut.evaluate(halves)
+    for shown, letters, across in (head, tail):
+        assert 0 < shown < letters
+        assert not across
+    # The end loses its beginning to an ellipsis, and what is neither left nor right stays at its end.
+    second = "(e) => { const s = getComputedStyle(e.querySelectorAll('bdi')[1]); return [s.direction, s.textOverflow] }"
+    assert cut.evaluate(second) == ["rtl", "ellipsis"]
+    last = """(e) => { const [half, range] = [e.querySelectorAll("bdi")[1], document.createRange()]
+      range.setStart(half.firstChild, half.firstChild.length - 1)
+      range.setEnd(half.firstChild, half.firstChild.length)
+      return Math.abs(range.getBoundingClientRect().right - half.getBoundingClientRect().right) }"""
+    assert cut.evaluate(last) < 1
     site.leave()
     site.check()
 

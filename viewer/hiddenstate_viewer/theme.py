@@ -78,12 +78,16 @@ PAGE_CSS = f"""
 html, body {{ margin: 0; height: 100%; background: {PAPER_CSS}; overflow: hidden; font-family: {FONT}; }}
 """
 
-#: Of a name in two halves, which lose their inner ends where room is short.
-CUT_CSS = """
+#: Of a name in two halves, which lose their inner ends where room is short, whole letters each. The first may break
+#: after any letter, and shows one line. The second loses its beginning to an ellipsis, as text from right to left does,
+#: though its letters stay in their order: what is put before and after it (LRI, PDI) sets them apart.
+CUT_CSS = r"""
 .hs-cut { display: flex; min-width: 0; white-space: pre; }
-.hs-cut > bdi { flex: 0 1 auto; min-width: 0; overflow: hidden; }
-.hs-cut > bdi:first-child { text-overflow: ellipsis; }
-.hs-cut > bdi + bdi { display: flex; justify-content: flex-end; }
+.hs-cut > bdi { flex: 0 1 auto; min-width: 0; overflow: hidden; text-overflow: ellipsis; }
+.hs-cut > bdi:not(:only-child):first-child { max-height: 1lh; white-space: pre-wrap; line-break: anywhere; }
+.hs-cut > bdi + bdi { direction: rtl; text-align: left; }
+.hs-cut > bdi + bdi::before { content: "\2066"; }
+.hs-cut > bdi + bdi::after { content: "\2069"; }
 """
 #: Of what scrolls: a shade at its lower edge while there is more below.
 MORE_CSS = f"""linear-gradient(transparent, {CARD_CSS} 60%) 0 100% / 100% 28px no-repeat local,
