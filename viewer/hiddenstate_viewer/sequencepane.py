@@ -65,9 +65,12 @@ class SequencePane:
             self.header, button("Clear", selection.clear), sizing_mode="stretch_width", margin=0,
             styles={"gap": "8px"},
         )  # fmt: skip
+        self._scaled.styles = {"flex": "1 0 92px"}
+        choices = pn.Row(*step_controls(data, selection), margin=0, styles={"gap": "8px", "flex": "none"})
         title = pn.Row(
-            self._scaled, *step_controls(data, selection), sizing_mode="stretch_width", margin=0,
-            styles={"gap": "8px", "align-items": "center"},
+            self._scaled, choices, sizing_mode="stretch_width", margin=0, css_classes=["hs-steps"],
+            # Several selectors have a line of their own.
+            styles={"gap": "8px", "align-items": "center", "flex-wrap": "wrap"},
         )  # fmt: skip
         self.view = card(
             heading,

@@ -68,6 +68,8 @@ _CSS = f"""
   user-select: none; }} /* else a click with Shift marks all text from the last click to it */
 :host .tabulator-row .tabulator-cell {{ border: none; padding: 0 4px; height: {ROW_HEIGHT - 1}px;
   line-height: {ROW_HEIGHT - 1}px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
+/* Handles between the cells of rows would take clicks that are meant for the row; those of the header stay. */
+:host .tabulator-row .tabulator-col-resize-handle {{ display: none; }}
 :host .tabulator-row .tabulator-cell > * {{ overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
 :host .tabulator-row .tabulator-cell > span {{ display: block; }}
 {CUT_CSS}
@@ -123,13 +125,13 @@ _TIPS = {
 
 
 def _shares(ids: pd.Series, classes: Sequence[str]) -> dict[str, float]:
-    """How columns of text divide the room: by letters, where ids count longer than classes, which are told apart soon.
+    """How columns of text divide the room: by letters, of which ids may have the most and first words have few.
 
     Ids are those of the first thousand rows.
     """
-    name = float(np.clip(max((len(one) + 1 for one in ids[:1000]), default=0), 8, 24))
-    label = float(np.clip(max(map(len, classes), default=0), 5, 9))
-    letters = {"id": name, "class": label, "predicted": label, "text": 9.0}
+    name = float(np.clip(max((len(one) + 1 for one in ids[:1000]), default=0), 8, 20))
+    label = float(np.clip(max(map(len, classes), default=0) + 1, 6, 13))
+    letters = {"id": name, "class": label, "predicted": label, "text": 8.0}
     # One in all: Tabulator rounds the pixels of a share of 1 down, and gives the last column what is left over.
     return {column: count / sum(letters.values()) for column, count in letters.items()}
 
