@@ -249,9 +249,11 @@ def test_a_full_disk_is_one_sentence_and_the_rest_is_done_later(client: Client, 
 def test_a_state_that_is_not_finite_is_named(client: Client, tmp_path: Path) -> None:
     corpus = make_corpus(40)
     model = model_for(corpus, cell="rnn", hidden=(6,))
-    # Finite themselves; their products are infinite with both signs, and the sum of these is not a number.
-    model.params["embedding"] = jnp.asarray(np.tile([1e30, -1e30], (len(corpus.vocabulary), 2)), np.float32)
+    # Finite themselves; the inputs' part of the second step is infinite, the state's part infinite the other way, and
+    # their sum is not a number, however a processor adds up products.
+    model.params["embedding"] = jnp.full((len(corpus.vocabulary), 4), 1e30, np.float32)
     model.params["layers.0.forward.input_kernel"] = jnp.full((4, 6), 1e30, np.float32)
+    model.params["layers.0.forward.recurrent_kernel"] = jnp.full((6, 6), -1e38, np.float32)
     with pytest.raises(StoreError, match=r"is not finite: step \d+ of sequence \d+ \(made-up/\d+\)"):
         hs.extract(model, corpus, tmp_path / "shared.zarr", options=OPTIONS, client=client)
 

@@ -173,8 +173,9 @@ class Writer:
         files: dict[str, FileChecksum] = {}
         for mark in (_CORPUS, *range(self.portions)):
             files |= _files_of(self._mark(mark))
-        for left in self.partial.rglob(".*.tmp"):
-            left.unlink(missing_ok=True)  # of a writer that was killed
+        for pattern in (".*.tmp", "*.partial"):  # of a writer that was killed: ours, and Zarr's
+            for left in self.partial.rglob(pattern):
+                left.unlink(missing_ok=True)
         for path in sorted(self.partial.rglob("*")):
             name = path.relative_to(self.partial).as_posix()
             if path.is_file() and name not in files and not name.startswith((_MARKS, _IDENTITY)) and name != NAME:
