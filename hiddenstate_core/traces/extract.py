@@ -26,6 +26,9 @@ from hiddenstate_core.traces.writer import Writer
 
 __all__ = ["ExtractOptions", "Recorder", "States", "extract", "extract_by", "record_missing", "record_states"]
 
+#: Bytes up to which the rows of three portions are in memory at once, rather than of two.
+_ROOM = 384 * 2**20
+
 #: Sees to it that portions are recorded: (writer, model, their numbers, told of steps as they are done).
 Recorder = Callable[[Writer, Model, Sequence[int], Advance], object]
 
@@ -136,7 +139,7 @@ def extract(
     options = options.joined(overwrite=overwrite, progress=progress)
 
     def here(writer: Writer, model: Model, portions: Sequence[int], advance: Advance) -> None:
-        record_missing(writer, model.params, portions, threads=options.threads, advance=advance)
+        record_missing(writer, model.params, portions, memory=options.memory, threads=options.threads, advance=advance)
 
     return extract_by(here, model, corpus, path, record=record, options=options)
 
@@ -178,27 +181,33 @@ def record_missing(
     params: Params,
     portions: Sequence[int],
     *,
+    memory: int | None = None,
     threads: int | None = None,
     advance: Advance | None = None,
 ) -> Engine:
-    """Compute portions and write each while the next is computed; returns the engine, which has counted its steps."""
+    """Compute portions while others are written; returns the engine, which has counted its steps."""
     engine = Engine(writer.plan, params, threads=threads)
+    # One that is computed and two on their way to the disk, where there is room for so many; at least one of each.
+    count = 3 if 3 * writer.portion_bytes <= (memory or _ROOM) else 2
     buffers: list[Rows] = []
-    with ThreadPoolExecutor(1, thread_name_prefix="trace-writer") as pool:
+    with ThreadPoolExecutor(2, thread_name_prefix="trace-writer") as pool:
         # It says nothing that the states depend on, so it is written beside the first of them.
-        writing: Future[None] | None = pool.submit(writer.write_corpus)
+        corpus = pool.submit(writer.write_corpus)
+        writing: list[Future[None]] = []
         for turn, number in enumerate(portions):
-            portion = writer.portion(number)
-            if len(buffers) < 2:
+            for written in writing[: max(0, turn - count + 1)]:  # the same memory is used again
+                written.result()
+            if corpus.done():
+                corpus.result()
+            if len(buffers) < count:
                 # The first portion is as large as any.
                 buffers.append(engine.rows(writer.portion(0)))
-            rows = engine.rows(portion, buffers[turn % 2])
+            portion = writer.portion(number)
+            rows = engine.rows(portion, buffers[turn % count])
             final = engine.run(portion, rows, advance)
-            if writing is not None:
-                writing.result()
-            writing = pool.submit(writer.write, portion, rows, final)
-        if writing is not None:
-            writing.result()
+            writing.append(pool.submit(writer.write, portion, rows, final))
+        for written in (corpus, *writing):
+            written.result()
     return engine
 
 

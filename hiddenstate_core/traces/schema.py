@@ -124,7 +124,7 @@ def shard_rows(steps: int, row_bytes: int) -> int:
     """Rows of a shard: about 32 MiB of the widest array, whose row has `row_bytes`; a whole number of chunks."""
     chunk = chunk_rows(steps)
     by_size = _SHARD_BYTES // max(row_bytes, 1)
-    wanted = min(max(by_size, 4 * chunk), 65_536, max(steps, 1))
+    wanted = min(max(by_size, 4 * chunk), 262_144, max(steps, 1))
     return -(-wanted // chunk) * chunk
 
 

@@ -93,6 +93,7 @@ class Writer:
         self.plan = plan
         self.target = target
         self.partial = partial_of(target)
+        self._has_corpus = False
         begun = _identity(self.partial)
         wanted = {"fingerprint": plan.attributes["fingerprint"], "compressed": plan.compressed}
         if begun is not None and {k: begun[k] for k in wanted} == wanted:
@@ -112,6 +113,12 @@ class Writer:
         """Number of portions."""
         return -(-self.plan.shards // self.portion_shards)
 
+    @property
+    def portion_bytes(self) -> int:
+        """Bytes of the rows of a portion, and of what it keeps beside them while it is run."""
+        plan = self.plan
+        return self.portion_shards * plan.shard * (plan.row_bytes + plan.record.every * plan.step_bytes)
+
     def portion(self, number: int) -> Portion:
         """A portion by number."""
         return self.plan.portion(number, self.portion_shards)
@@ -125,10 +132,10 @@ class Writer:
 
         May run while the first portion is computed.
         """
-        if self._are_whole(self._mark(_CORPUS)):
-            return
-        written = _write_corpus(self._group, self.partial, self.plan)
-        self._mark_done(_CORPUS, written)
+        if not self._has_corpus and not self._are_whole(self._mark(_CORPUS)):
+            written = _write_corpus(self._group, self.partial, self.plan)
+            self._mark_done(_CORPUS, written)
+        self._has_corpus = True  # not looked at again
 
     def write(self, portion: Portion, rows: Mapping[str, NDArray[Any]], final: NDArray[np.float32]) -> None:
         """Write all rows of a portion, of every array, and mark it done.
