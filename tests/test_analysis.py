@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,6 +62,28 @@ def test_confusion_and_overview(small_trace: Trace) -> None:
     assert overview.sequences == 40 == overview.confusion.sum() + 2
     np.testing.assert_array_equal(overview.counts, expected.sum(axis=1))
     assert overview.accuracy == pytest.approx(np.trace(expected) / expected.sum())
+
+
+def test_confusion_and_overview_of_some_sequences(small_trace: Trace) -> None:
+    chosen = [7, 3, 3, 21, 0]
+    expected = np.zeros((2, 2), np.int64)
+    for s in chosen:
+        view = small_trace.sequence(s)
+        if view.label >= 0:
+            expected[view.label, view.predicted] += 1
+    np.testing.assert_array_equal(confusion_matrix(small_trace, chosen), expected)
+    overview = dataset_overview(small_trace, np.array(chosen))
+    assert (overview.sequences, overview.test_accuracy) == (5, small_trace.test_accuracy)
+    assert overview.unlabelled == 5 - expected.sum()
+    assert overview.steps == sum(len(small_trace.sequence(s)) for s in chosen)
+    mask = np.zeros(len(small_trace), np.bool_)
+    mask[[2, 9]] = True
+    assert dataset_overview(small_trace, mask).sequences == 2
+    assert dataset_overview(small_trace, []).accuracy is None
+    bad: Any
+    for bad in ([40], [-1], [0.5], mask[:3], [[1]]):
+        with pytest.raises(InputError, match=r"Sequence|Sequences"):
+            confusion_matrix(small_trace, bad)
 
 
 def test_a_trace_without_labels_has_no_accuracy(tmp_path: Path) -> None:

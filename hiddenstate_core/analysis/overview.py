@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.corpora.corpus import UNLABELLED
+from hiddenstate_core.errors import InputError
 from hiddenstate_core.traces.trace import Trace
 
 __all__ = ["DatasetOverview", "confusion_matrix", "dataset_overview"]
@@ -15,7 +18,7 @@ __all__ = ["DatasetOverview", "confusion_matrix", "dataset_overview"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DatasetOverview:
-    """Counts over the recorded sequences.
+    """Counts over the recorded sequences, or over some of them.
 
     Parameters
     ----------
@@ -24,9 +27,9 @@ class DatasetOverview:
     confusion : (C, C) int64
         Sequences by true class (row) and predicted class (column); unlabelled ones are left out.
     sequences : int
-        Number of sequences recorded.
+        Number of sequences.
     steps : int
-        Number of states recorded.
+        Number of states.
     unlabelled : int
         Sequences whose class is not known.
     test_accuracy : float or None
@@ -57,13 +60,15 @@ class DatasetOverview:
         return int(self.correct.sum()) / total if total else None
 
 
-def confusion_matrix(trace: Trace) -> NDArray[np.int64]:
+def confusion_matrix(trace: Trace, sequences: Sequence[int] | NDArray[Any] | None = None) -> NDArray[np.int64]:
     """Count the recorded sequences by true class (row) and class predicted after the last word (column).
 
     Parameters
     ----------
     trace : Trace
         A recording.
+    sequences : (M,) int or (S,) bool, optional
+        Numbers of the sequences to count, or a mask; all by default.
 
     Returns
     -------
@@ -73,24 +78,68 @@ def confusion_matrix(trace: Trace) -> NDArray[np.int64]:
     Raises
     ------
     InputError
-        A trace without predictions, such as a language model's.
+        A trace without predictions, such as a language model's, or sequences that it does not have.
+
+    Notes
+    -----
+    O(M + C²), M sequences.
     """
+    chosen = _chosen(trace, sequences)
     classes = len(trace.classes)
-    labels = trace.labels.astype(np.int64)
-    predicted = trace.predicted
+    labels, predicted = trace.labels[chosen].astype(np.int64), trace.predicted[chosen]
     known = labels != UNLABELLED
     return np.bincount(labels[known] * classes + predicted[known], minlength=classes * classes).reshape(
         classes, classes
     )
 
 
-def dataset_overview(trace: Trace) -> DatasetOverview:
-    """Classes, counts, accuracy and confusion of a recording; O(S)."""
+def dataset_overview(trace: Trace, sequences: Sequence[int] | NDArray[Any] | None = None) -> DatasetOverview:
+    """Classes, counts, accuracy and confusion of a recording, or of some of its sequences.
+
+    Parameters
+    ----------
+    trace : Trace
+        A recording.
+    sequences : (M,) int or (S,) bool, optional
+        Numbers of the sequences to count, or a mask; all by default.
+
+    Returns
+    -------
+    DatasetOverview
+        Of these sequences; the test accuracy is the model's.
+
+    Raises
+    ------
+    InputError
+        A trace without predictions, such as a language model's, or sequences that it does not have.
+
+    Notes
+    -----
+    O(M + C²), M sequences.
+    """
+    chosen = _chosen(trace, sequences)
     return DatasetOverview(
         classes=trace.classes,
-        confusion=confusion_matrix(trace),
-        sequences=len(trace),
-        steps=trace.steps,
-        unlabelled=int((trace.labels == UNLABELLED).sum()),
+        confusion=confusion_matrix(trace, sequences),
+        sequences=len(trace.labels[chosen]),
+        steps=int(np.diff(trace.offsets)[chosen].sum()),
+        unlabelled=int((trace.labels[chosen] == UNLABELLED).sum()),
         test_accuracy=trace.test_accuracy,
     )
+
+
+def _chosen(trace: Trace, sequences: Any) -> Any:
+    """What picks the rows of these sequences."""
+    if sequences is None:
+        return slice(None)
+    given = np.asarray(sequences)
+    if given.dtype == np.bool_ and given.shape == (len(trace),):
+        return np.flatnonzero(given)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+        raise InputError(
+            f"Sequences are given as a list of numbers or as a mask of {len(trace)} bools, not as an array of "
+            f"{given.dtype}, shape {given.shape}."
+        )
+    if given.size and (given.min() < 0 or given.max() >= len(trace)):
+        raise InputError(f"Sequence numbers must lie in 0..{len(trace) - 1}.")
+    return given.astype(np.int64)
