@@ -148,11 +148,11 @@ def test_a_picture_that_is_not_right_is_told(go: Site) -> None:
     assert differs(kept[:-4], kept)
     visit = go("binary")
     settled(visit)
-    visit.do(lambda: visit.session.overview.bars.update(visible=False))
+    visit.do(lambda: visit.session.overview.bars.plot.update(visible=False))
     visit.sync()
     settled(visit)
     found = small(visit, cards(visit)["left"])
-    visit.do(lambda: visit.session.overview.bars.update(visible=True))
+    visit.do(lambda: visit.session.overview.bars.plot.update(visible=True))
     visit.sync()
     assert differs(found, kept)
 

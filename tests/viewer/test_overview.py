@@ -9,10 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hiddenstate_viewer.classbars import MOST_BARS, ClassBars
 from hiddenstate_viewer.colours import hex_of
+from hiddenstate_viewer.confusion import MOST_NUMBERS, ConfusionPlot
+from hiddenstate_viewer.counts import Counts, stretches
 from hiddenstate_viewer.data import ViewData
-from hiddenstate_viewer.overview import MOST_BARS, MOST_NUMBERS, ConfusionPlot, Overview, class_bars
-from hiddenstate_viewer.state import Selection
+from hiddenstate_viewer.overview import Overview
+from hiddenstate_viewer.state import Selection, Stroke
 from hiddenstate_viewer.theme import DARK, LIGHT
 
 from hiddenstate_core.analysis import Query
@@ -38,12 +41,14 @@ def test_bars_and_cells_filter_and_the_frame_follows_the_query(data: Make, name:
     assert selection.query == Query(words=("it",), correct=True, labels=(1,))
     assert marked(overview) == (-0.5, count - 0.5, 0.5, 1.5)
     if name != "many":
-        assert overview._row.visible
-        assert (overview._row.top, overview._row.bottom) == (0.54, 1.46)
+        assert overview.bars is not None
+        assert overview.bars._row.visible
+        assert (overview.bars._row.top, overview.bars._row.bottom) == (0.54, 1.46)
     overview.choose(1, -1)
     assert selection.query == Query(words=("it",), correct=True)
     assert marked(overview) is None
-    assert not overview._row.visible
+    assert overview.bars is not None
+    assert not overview.bars._row.visible
     selection.query = Query(predicted=(1,))
     assert marked(overview) == (0.5, 1.5, -0.5, count - 0.5)
     selection.query = Query(labels=(0, 1))
@@ -57,7 +62,8 @@ def test_colours_and_legend_are_those_of_the_look(data: Make) -> None:
     for look in (LIGHT, DARK):
         palette = view.colours(look)
         overview = Overview(view, Selection(view), look)
-        fills = set(overview.bars.renderers[0].data_source.data["fill_color"])
+        assert overview.bars is not None
+        fills = set(overview.bars.plot.renderers[0].data_source.data["fill_color"])
         assert fills <= set(hex_of(palette.hues))
         legend = next(pane.object for pane in overview.view if "hs-legend" in str(getattr(pane, "object", "")))
         assert fills == set(re.findall(r"background:(#[0-9a-f]{6})", legend))
@@ -77,6 +83,106 @@ def test_shares_are_shown_on_demand(data: Make) -> None:
     assert [int(text.replace(",", "")) for text in texts.data["text"]] == view.overview.confusion.ravel().tolist()
 
 
+def drawn(overview: Overview) -> tuple[list[tuple[str, int]], list[str], list[int]]:
+    """Stretches of the bars in the order drawn, the numbers at their ends, and the matrix's numbers."""
+    assert overview.bars is not None
+    assert overview.confusion is not None
+    stretched, ends = (renderer.data_source.data for renderer in overview.bars.plot.renderers)
+    cells = overview.confusion.plot.renderers[0].data_source.data
+    return (
+        list(zip(stretched["said"], np.asarray(stretched["count"]).tolist(), strict=True)),
+        list(ends["count"]),
+        np.asarray(cells["count"]).tolist(),
+    )
+
+
+@pytest.mark.parametrize("name", ["binary", "five", "many"])
+def test_what_is_selected_is_counted_before_the_rest(data: Make, name: str) -> None:
+    view = data(name)
+    selection = Selection(view)
+    overview = Overview(view, selection)
+    whole = drawn(overview)
+    assert "of" not in re.findall(r"<small>(.*?)</small>", overview.figures.object)[0]
+    length = int(np.median(view.trace.lengths))
+    selection.query = Query(length=(length, 10_000))
+    rows = selection.rows
+    assert rows is not None
+    assert 0 < len(rows) < len(view.trace)
+    labels, final = view.trace.labels, view.final
+    expected = np.zeros_like(view.overview.confusion)
+    for row in rows.tolist():
+        if labels[row] >= 0:
+            expected[labels[row], final[row]] += 1
+    found, ends, cells = drawn(overview)
+    assert cells == expected.ravel().tolist()
+    assert overview.bars is not None
+    assert ends == [f"{expected[c].sum():,}" for c in overview.bars.order]
+    for label in overview.bars.order:
+        name = view.trace.classes[label]
+        own = [(said, count) for said, count in found if said.startswith((f"{name} classified", f"{name}, not"))]
+        assert sum(count for _, count in own) == view.overview.counts[label]
+        rest = int(view.overview.counts[label] - expected[label].sum())
+        assert [count for said, count in own if said.endswith("not selected")] == ([rest] if rest else [])
+        assert all(not said.endswith("not selected") for said, _ in own[:-1])
+    assert f"<div>{len(rows):,}<small>of {len(view.trace):,} sequences</small></div>" in overview.figures.object
+    selection.query = Query()
+    assert drawn(overview) == whole
+
+
+def test_lassos_are_followed_too_and_both_together(data: Make) -> None:
+    view = data("binary")
+    selection = Selection(view)
+    overview = Overview(view, selection)
+    points = view.coordinates("tsne")
+    x0, y0 = np.quantile(points, 0.2, axis=0).tolist()
+    x1, y1 = np.quantile(points, 0.4, axis=0).tolist()
+    selection.add_stroke(Stroke("tsne", "replace", (x0, x1, x1, x0), (y0, y0, y1, y1)))
+    rows = selection.rows
+    assert rows is not None
+    assert 0 < len(rows) < len(view.trace)
+    known = int((view.trace.labels[rows] >= 0).sum())
+    assert sum(drawn(overview)[2]) == known
+    selection.query = Query(labels=(0,))
+    both = selection.rows
+    assert both is not None
+    assert overview.figures.object.startswith(f'<div class="hs-figures"><div>{len(both):,}<small>of ')
+    assert sum(drawn(overview)[2]) == known  # the matrix still says what the other class holds there
+    selection.clear_strokes()
+    assert sum(drawn(overview)[2]) == view.overview.confusion.sum()
+
+
+def test_cells_that_the_classes_leave_out_keep_their_numbers_in_grey(data: Make) -> None:
+    view = data("five")
+    selection = Selection(view)
+    overview = Overview(view, selection)
+    assert overview.confusion is not None
+    cells = overview.confusion.plot.renderers[0].data_source
+    before, counts = list(cells.data["fill_color"]), drawn(overview)[2]
+    overview.choose(2, 2)
+    after = list(cells.data["fill_color"])
+    assert drawn(overview)[2] == counts
+    at = 2 * 5 + 2
+    assert after[at] == before[at]
+    for i, colour in enumerate(after):
+        if i != at and counts[i]:
+            red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+            assert max(red, green, blue) - min(red, green, blue) < 16
+    assert Counts.of(selection).open.sum() == 1
+    assert [s.predicted for s in stretches(Counts.of(selection), 0)] == [None]
+
+
+def test_a_filter_that_finds_nothing_leaves_grey_bars_and_no_share(data: Make) -> None:
+    view = data("binary")
+    selection = Selection(view)
+    overview = Overview(view, selection)
+    selection.query = Query(words=("nowhereinit",))
+    found, ends, cells = drawn(overview)
+    assert all(said.endswith("not selected") for said, _ in found)
+    assert set(ends) == {"0"}
+    assert not any(cells)
+    assert "<div>–<small>correct here</small></div>" in overview.figures.object
+
+
 def test_nothing_labelled_has_figures_but_no_charts(data: Make) -> None:
     view = data("unlabelled")
     overview = Overview(view, Selection(view))
@@ -89,7 +195,7 @@ def test_nothing_labelled_has_figures_but_no_charts(data: Make) -> None:
 @pytest.mark.parametrize("name", ["binary", "five", "many"])
 def test_bars_stack_each_class_s_row_of_the_matrix(data: Make, name: str) -> None:
     view = data(name)
-    plot = class_bars(view)
+    plot = ClassBars(view).plot
     confusion = view.overview.confusion
     columns = plot.renderers[0].data_source.data
     rows = np.round((np.asarray(columns["bottom"]) + np.asarray(columns["top"])) / 2).astype(int)
@@ -130,10 +236,10 @@ def test_matrix_shows_counts_or_shares_in_the_same_figure(data: Make, name: str)
 def test_drawing_prints_nothing_and_leaves_a_notebook_s_backend_alone() -> None:
     code = """
 import holoviews
-from hiddenstate_viewer.overview import _holoviews
+from hiddenstate_viewer.holo import holoviews as loaded
 holoviews.Store.registry["matplotlib"] = {}
 assert holoviews.Store.current_backend == "matplotlib"
-_holoviews()
+loaded()
 assert "bokeh" in holoviews.Store.registry
 assert holoviews.Store.current_backend == "matplotlib"
 """

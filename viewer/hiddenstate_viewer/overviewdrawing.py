@@ -6,14 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from hiddenstate_viewer.colours import hex_of, mix, readable_text
+from hiddenstate_viewer.classbars import MOST_BARS, bar_order
+from hiddenstate_viewer.colours import hex_of, readable_text
+from hiddenstate_viewer.confusion import MOST_NAMES, cell_colours
+from hiddenstate_viewer.counts import stretches
 from hiddenstate_viewer.drawing import RASTER, Area, Paper
 from hiddenstate_viewer.evolution import short
 from hiddenstate_viewer.scene import Scene, clean
 
-__all__ = ["MOST_NAMES", "bars_height", "draw_classes", "draw_confusion"]
+__all__ = ["bars_height", "draw_classes", "draw_confusion"]
 
-MOST_BARS, MOST_NUMBERS, MOST_NAMES = 12, 12, 24
+#: Classes with numbers in the matrix: paper is finer than a screen.
+MOST_NUMBERS = 12
 
 
 def bars_height(scene: Scene) -> float:
@@ -22,38 +26,30 @@ def bars_height(scene: Scene) -> float:
 
 
 def draw_classes(paper: Paper, area: Area, scene: Scene) -> None:
-    """A bar per true class (the largest dozen): correct ones first, then errors in the predicted class's colour."""
-    overview, hues = scene.data.overview, hex_of(scene.palette.hues)
-    order = list(range(len(overview.classes)))
-    if len(order) > MOST_BARS:
-        order = np.argsort(-overview.counts, kind="stable")[:MOST_BARS].tolist()
-    most = max(int(overview.counts.max(initial=0)), 1)
+    """A bar per true class (the largest dozen): correct ones first, then errors, then what is not selected, in grey."""
+    counts, hues = scene.counted, hex_of(scene.palette.hues)
+    order, total = bar_order(scene.data), counts.whole.counts
+    most = max(int(total.max(initial=0)), 1)
     axes = paper.axes(area)
     for row, actual in enumerate(order):
         left = 0
-        wrong = [c for c in np.argsort(-overview.confusion[actual], kind="stable").tolist() if c != actual]
-        for predicted in (actual, *wrong):
-            count = int(overview.confusion[actual, predicted])
-            if count:
-                axes.barh(row, count, 0.68, left, color=hues[predicted], edgecolor=paper.look.card, lw=0.8)
-            left += count
-        axes.text(left + 0.012 * most, row, f"{int(overview.counts[actual]):,}", size=8.5, color=paper.look.ink,
+        for stretch in stretches(counts, actual):
+            colour = paper.look.line if stretch.predicted is None else hues[stretch.predicted]
+            axes.barh(row, stretch.count, 0.68, left, color=colour, edgecolor=paper.look.card, lw=0.8)
+            left += stretch.count
+        axes.text(left + 0.012 * most, row, f"{int(counts.selected.counts[actual]):,}", size=8.5, color=paper.look.ink,
                   va="center_baseline", **paper.type)  # fmt: skip
     axes.set(xlim=(0, most * 1.12), ylim=(max(len(order), 1) - 0.5, -0.5))
     axes.set_xticks([])
-    axes.set_yticks(range(len(order)), [short(clean(overview.classes[c]), 18) for c in order])
+    axes.set_yticks(range(len(order)), [short(clean(counts.whole.classes[c]), 18) for c in order])
 
 
 def draw_confusion(paper: Paper, area: Area, scene: Scene) -> None:
     """True class by row, predicted class by column; numbers where they can be read."""
-    matrix = scene.data.overview.confusion
-    count = len(matrix)
+    counts = scene.counted
+    matrix, count = counts.crossed, len(counts.crossed)
     axes: Any = paper.axes(area)
-    weight = matrix / max(int(matrix.max(initial=0)), 1)
-    ground = np.full(3, 0xF1) if not paper.look.dark else np.array([0x25, 0x2A, 0x31])
-    predicted = np.indices(matrix.shape)[1].ravel()
-    shares = 0.08 * (matrix > 0).ravel() + 0.92 * weight.ravel() ** 0.5
-    colours = mix(ground, scene.palette.hues[predicted], shares)
+    colours = cell_colours(counts, scene.palette, scene.look, matrix / max(int(matrix.max(initial=0)), 1))
     shown = colours.reshape(count, count, 3)
     if count <= MOST_NAMES:
         edges = np.arange(count + 1) - 0.5

@@ -17,6 +17,7 @@ from hiddenstate_core.atomic import atomic_path
 from hiddenstate_core.errors import InputError
 from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.colours import hex_of
+from hiddenstate_viewer.confusion import MOST_NAMES
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.drawing import (
     Area,
@@ -30,7 +31,7 @@ from hiddenstate_viewer.drawing import (
 )
 from hiddenstate_viewer.evolution import short
 from hiddenstate_viewer.mapdrawing import draw_legend, draw_map, legend_height
-from hiddenstate_viewer.overviewdrawing import MOST_NAMES, bars_height, draw_classes, draw_confusion
+from hiddenstate_viewer.overviewdrawing import bars_height, draw_classes, draw_confusion
 from hiddenstate_viewer.scene import Scene, clean
 
 __all__ = ["FORMATS", "VIEWS", "draw", "picture_bytes", "write_picture"]

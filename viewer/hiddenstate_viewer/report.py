@@ -227,7 +227,7 @@ def _overview(scene: Scene) -> str:
         return f'<img class="hs-drawing" alt="{alt}" src="data:image/svg+xml;base64,{content}">'
 
     return (
-        f'<div class="hs-title">Data set</div>{figures_html(scene.data)}'
+        f'<div class="hs-title">Data set</div>{figures_html(scene.counted)}'
         '<div class="hs-title">True classes<small>correct first, then errors</small></div>'
         f"{picture('classes', 'true classes')}"
         f'<div class="hs-title">Confusion<small>true by row, predicted by column</small></div>'

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hiddenstate_core.errors import InputError
 from hiddenstate_viewer.colours import Palette, mix
+from hiddenstate_viewer.counts import Counts
 from hiddenstate_viewer.data import Reading, ViewData
 from hiddenstate_viewer.density import NOTHING, Emphasis, Request, emphasis_of, render
 from hiddenstate_viewer.points import Source, points_of
@@ -106,6 +107,8 @@ class Scene:
         A text of one's own, drawn beside them.
     emphasis : Emphasis
         Which states stand out of the map; the rest is grey.
+    counts : Counts, optional
+        What the data set's overview counts; all sequences by default.
     """
 
     data: ViewData
@@ -123,6 +126,7 @@ class Scene:
     source: Source | None = None
     typed: Typed | None = None
     emphasis: Emphasis = NOTHING
+    counts: Counts | None = None
 
     @classmethod
     def chosen(
@@ -160,7 +164,13 @@ class Scene:
             data, look, data.colours(look), reading, others, selection.projection, selection.colour_by,
             selection.window, selection.steps_mask, bool(getattr(options, "black_trajectory", False)), threshold,
             tuple(selection.flows), Source.of(selection), typed, emphasis_of(data, selection),
+            Counts.of(selection),
         )  # fmt: skip
+
+    @property
+    def counted(self) -> Counts:
+        """What the data set's overview counts."""
+        return self.counts or Counts.all(self.data)
 
     def check(self) -> None:
         """Refuse a colouring that this trace does not have.
