@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from bokeh.document import Document
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.markup import Markup
 from hiddenstate_viewer.sequencepane import in_sight, one_of, put_in_sight
-from hiddenstate_viewer.ticks import change
+from hiddenstate_viewer.ticks import _LATE, change
+from panel.io import document as panel_io
 
 from hiddenstate_core.traces import Trace
 from tests.fakes import make_trace
@@ -70,6 +72,36 @@ def test_a_change_that_fails_holds_up_no_other() -> None:
     with pytest.raises(ValueError, match="no"):
         session.ticks.pop()()
     assert done == [1]
+
+
+def test_a_message_that_panel_has_forgotten_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+
+    class Connection:
+        _socket = object()
+
+    async def send(document: Any) -> None:
+        assert document in panel_io._WRITE_BLOCK
+        sent.extend(panel_io._WRITE_MSGS.pop(document))
+        del panel_io._WRITE_BLOCK[document]
+
+    async def serve() -> None:
+        session = Session()
+        change(session, lambda: None)
+        session.ticks.pop()()
+        await asyncio.sleep(2 * _LATE)
+        assert not sent
+        # So it lies there where one task for it ended before another one began.
+        panel_io._WRITE_MSGS[session] = {Connection: ["message"]}
+        change(session, lambda: None)
+        session.ticks.pop()()
+        while not sent:
+            await asyncio.sleep(_LATE)
+        assert session not in panel_io._WRITE_MSGS
+
+    monkeypatch.setattr(panel_io, "_dispatch_msgs", send)
+    asyncio.run(serve())
+    assert len(sent) == 1
 
 
 @pytest.mark.parametrize(("kind", "kept"), [(Markup, True), (pn.pane.HTML, False)])

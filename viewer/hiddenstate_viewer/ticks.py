@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import threading
@@ -10,10 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 import panel as pn
+import panel.io.document
 
 __all__ = ["change"]
 
 _lock = threading.Lock()
+#: Tasks under way: the event loop itself keeps them weakly.
+_sending: set[asyncio.Future[None]] = set()
 _due: weakref.WeakKeyDictionary[Any, dict[Callable[[], None], None]] = weakref.WeakKeyDictionary()
 
 
@@ -47,6 +51,31 @@ def _run(document: Any) -> None:
     with _lock:
         due = list(_due.pop(document, {}))
     # A stack runs the last one first, and all of them whatever one raises.
-    with pn.io.hold(document), contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        stack.callback(_see_to_it, document)
+        stack.enter_context(pn.io.hold(document))
         for action in reversed(due):
             stack.callback(action)
+
+
+#: Seconds after which what has not been sent is looked for.
+_LATE = 0.05
+
+
+def _see_to_it(document: Any) -> None:
+    """Have messages sent that Panel has forgotten.
+
+    Panel (1.9) hands what it cannot write at once to a task; where two such tasks overlap, the first one to end lifts
+    the mark by which the second knows that there is something to do, and its message waits for the next one, if any.
+    """
+    waiting, marks = (getattr(panel.io.document, name, {}) for name in ("_WRITE_MSGS", "_WRITE_BLOCK"))
+
+    def look() -> None:
+        if document in waiting and document not in marks:
+            marks[document] = True
+            task = asyncio.ensure_future(panel.io.document._dispatch_msgs(document))
+            _sending.add(task)
+            task.add_done_callback(_sending.discard)
+
+    with contextlib.suppress(RuntimeError):  # no event loop: no server
+        asyncio.get_running_loop().call_later(_LATE, look)
