@@ -158,6 +158,23 @@ def test_a_click_on_a_word_holds_the_cursor_and_dims_what_lies_beyond(go: Site) 
     assert visit.marked()["shown"][0] == count
 
 
+def test_a_click_on_a_column_or_a_bar_holds_the_cursor_too(go: Site) -> None:
+    visit = go()
+    visit.select(READ)
+    for name, height, step in (("hs-heatmap", 1.0, 5), ("hs-distances", 0.02, 7)):
+        visit.apart()
+        visit.hover(name, step + 1, height)
+        visit.page.mouse.down()
+        visit.page.mouse.up()
+        visit.wait("(step) => window.hiddenstate.marked().held === step", step)
+        visit.until(lambda step=step: visit.selection.step == step, "the step in Python")  # type: ignore[misc]
+    visit.apart()
+    visit.page.mouse.down()
+    visit.page.mouse.up()
+    visit.wait("() => window.hiddenstate.marked().held === -1")
+    visit.until(lambda: visit.selection.step is None, "no step")
+
+
 def test_the_scrubber_is_dragged_and_set_from_python(go: Site) -> None:
     visit = go()
     visit.select(READ)

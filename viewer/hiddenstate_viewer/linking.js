@@ -121,6 +121,12 @@
     if (told) ask(page, "step", next)
   }
 
+  // A click on a word, or on what stands for one.
+  const toggle = (page, step) => {
+    pause(page)
+    hold(page, step === page.held ? -1 : step, true)
+  }
+
   const pause = (page) => {
     if (page.playing) clearInterval(page.playing)
     page.playing = 0
@@ -219,10 +225,7 @@
     if (has(path, "hs-play")) play(page)
     else if (has(path, "hs-words")) {
       const word = path.find((node) => node.dataset?.step !== undefined)
-      if (!word) return
-      pause(page)
-      const step = Number(word.dataset.step)
-      hold(page, step === page.held ? -1 : step, true)
+      if (word) toggle(page, Number(word.dataset.step))
     }
   })
   document.addEventListener("input", (event) => {
@@ -349,6 +352,11 @@
     at(id, x) {
       const page = pages.get(id)
       if (page) mark(page, Math.round(x) - 1)
+    },
+    press(id, x) {
+      const page = pages.get(id)
+      const step = Math.round(x) - 1
+      if (page && step >= 0 && step < count(page)) toggle(page, step)
     },
     over(id, number, x, y) {
       const page = pages.get(id)

@@ -8,7 +8,7 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from bokeh.events import MouseLeave, MouseMove
+from bokeh.events import MouseLeave, MouseMove, Tap
 from bokeh.models import ColumnDataSource, CustomJS
 
 from hiddenstate_viewer.evolution import SequenceCharts
@@ -88,6 +88,7 @@ def connect(
     for plot in (charts.heat, charts.bars):
         plot.js_on_event(MouseMove, _run(f"at({page!r}, cb_obj.x)"))
         plot.js_on_event(MouseLeave, _run(f"leave({page!r})"))
+        plot.js_on_event(Tap, _run(f"press({page!r}, cb_obj.x)"))
     maps[0].steps.js_on_change("data", _run(f"refresh({page!r})"))
     for number, drawn in enumerate(maps):
         _follow(page, number, drawn)

@@ -54,7 +54,7 @@ TIPS = """<div class="hs-tips">
 <p><b>Keys</b>: up and down step through the table, left and right through the words, space plays, Esc clears.</p>
 </div>"""
 _LEFT = "0 0 clamp(368px, 27vw, 560px)"
-_RIGHT = "0 0 clamp(400px, 28vw, 640px)"
+_RIGHT = "0 0 clamp(420px, 31vw, 700px)"
 
 
 def build_page(trace: Trace | ViewData) -> Any:

@@ -56,6 +56,9 @@ _CSS = f"""
   border-bottom-color: {INK_CSS}; }}
 :host .tabulator .tabulator-header .tabulator-col[aria-sort=descending] .tabulator-col-sorter .tabulator-arrow {{
   border-top-color: {INK_CSS}; }}
+/* The title makes room for the arrow. */
+:host .tabulator .tabulator-header .tabulator-col:is([aria-sort=ascending], [aria-sort=descending])
+  .tabulator-col-content .tabulator-col-title {{ padding-right: 12px; }}
 :host .tabulator .tabulator-header .tabulator-col .tabulator-col-content .tabulator-col-title {{ padding-right: 0; }}
 :host .tabulator .tabulator-header-filter input {{ border: 1px solid {LINE_CSS}; border-radius: 4px;
   padding: 2px 4px !important; font: 11px {FONT}; color: {INK_CSS}; background: {CARD_CSS}; height: 22px; }}
@@ -130,8 +133,8 @@ def _shares(ids: pd.Series, classes: Sequence[str]) -> dict[str, float]:
     Ids are those of the first thousand rows.
     """
     name = float(np.clip(max((len(one) + 1 for one in ids[:1000]), default=0), 8, 20))
-    label = float(np.clip(max(map(len, classes), default=0) + 1, 6, 13))
-    letters = {"id": name, "class": label, "predicted": label, "text": 8.0}
+    label = float(np.clip(max(map(len, classes), default=0) + 2, 6, 13))
+    letters = {"id": name, "class": label, "predicted": label, "text": 10.0}
     # One in all: Tabulator rounds the pixels of a share of 1 down, and gives the last column what is left over.
     return {column: count / sum(letters.values()) for column, count in letters.items()}
 
@@ -187,7 +190,7 @@ class SequenceTable:
             titles=_TITLES,
             header_tooltips=_TIPS,
             sortable={"mark": False},
-            widths={"mark": 22, "correct": 32, "confidence": 44, "words": 34, "hits": 44},
+            widths={"mark": 22, "correct": 34, "confidence": 48, "words": 38, "hits": 48},
             shares=_shares(self.frame["id"], selection.data.trace.classes),
             formatters={
                 "confidence": NumberFormatter(format="0.0"),
