@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import re
@@ -20,7 +21,7 @@ from hiddenstate_viewer.density import DIM, FADED, FULL, REST, neutral
 from hiddenstate_viewer.export import EXPORTS, ExportMenu, file_name, make_export
 from hiddenstate_viewer.frames import chosen_states, frame_of, sequence_blocks, state_blocks, write_table
 from hiddenstate_viewer.picture import VIEWS, draw, write_picture
-from hiddenstate_viewer.report import page_html, write_report
+from hiddenstate_viewer.report import _background, page_html, write_report
 from hiddenstate_viewer.scene import Scene, clean
 from hiddenstate_viewer.state import Selection, Stroke
 from hiddenstate_viewer.theme import DARK, LIGHT, Look
@@ -408,3 +409,24 @@ def test_the_menu_saves_files_in_parts(
         tab.page.get_by_role("button", name="Save").click()
         tab.page.get_by_text("No sequence is selected").wait_for()
         assert tab.complaints == []
+
+
+def test_the_map_of_a_page_to_take_away_greys_what_is_not_selected(data: Make) -> None:
+    made = data("binary")
+    selection = Selection(made, query=Query(labels=(1,)))
+    scene = Scene.of(made, selection, LIGHT)
+    found = _background(scene)
+
+    def unpacked(name: str) -> tuple[np.ndarray, np.ndarray]:
+        raw = {k: base64.b64decode(v) for k, v in found[name].items()}
+        return np.frombuffer(raw["places"], "<f4").reshape(-1, 2), np.frombuffer(raw["colours"], np.uint8).reshape(
+            -1, 3
+        )
+
+    own = np.repeat(made.trace.labels == 1, np.diff(made.trace.offsets))
+    places, colours = unpacked("points")
+    assert np.array_equal(places, made.coordinates("tsne"))
+    assert (colours[~own] == neutral(LIGHT)).all()
+    assert np.array_equal(colours[own], scene.colours(np.flatnonzero(own)))
+    assert np.array_equal(unpacked("chosen")[0], made.coordinates("tsne")[own])
+    assert "chosen" not in _background(Scene.of(made, Selection(made), LIGHT))

@@ -19,6 +19,7 @@ from hiddenstate_core.errors import InputError
 from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.colours import hex_of
 from hiddenstate_viewer.data import Reading, ViewData, unfit
+from hiddenstate_viewer.density import FULL, REST, neutral
 from hiddenstate_viewer.evolution import heat_rows, short
 from hiddenstate_viewer.overview import figures_html
 from hiddenstate_viewer.picture import picture_bytes
@@ -296,29 +297,38 @@ def _path(scene: Scene, reading: Reading, places: NDArray[np.float32] | None = N
 
 
 def _background(scene: Scene) -> dict[str, Any]:
-    """All states: points where they are few, else one picture of their density."""
+    """All states: points where they are few, else one picture of their density; what is not selected is grey."""
     assert scene.projection is not None
     points = scene.data.coordinates(scene.projection)
     whole = extent_of(points)
     found: dict[str, Any] = {"extent": whole, "window": list(scene.window or whole)}
+    offsets, selected = scene.data.trace.offsets, scene.steps
     if len(points) <= POINTS:
-        found["points"] = _packed(scene, points, np.arange(len(points)))
+        layers = scene.emphasis.of_states(offsets, np.arange(len(points)))
+        found["points"] = _packed(scene, points, np.arange(len(points)), behind=layers == REST)
+        if not scene.emphasis.none:
+            selected = layers == FULL
     else:
         x0, x1, y0, y1 = whole
         scale = RASTER / max(x1 - x0, y1 - y0)
         size = max(16, round((x1 - x0) * scale)), max(16, round((y1 - y0) * scale))
-        found["image"] = _url(scene.density(whole, *size)[::-1])
-    if scene.steps is not None:
-        steps = np.flatnonzero(scene.steps)
+        found["image"] = _url(scene.density(whole, *size, scene.emphasis)[::-1])
+    if selected is not None:
+        steps = np.flatnonzero(selected)
+        steps = steps[scene.emphasis.of_states(offsets, steps) == FULL]
         if len(steps) > CHOSEN:
             steps = steps[np.linspace(0, len(steps) - 1, CHOSEN).astype(np.int64)]
         found["chosen"] = _packed(scene, points, steps)
     return found
 
 
-def _packed(scene: Scene, points: NDArray[np.float32], steps: NDArray[np.int64]) -> dict[str, str]:
-    """Points as base64 of little-endian float32 pairs and of RGB bytes."""
+def _packed(
+    scene: Scene, points: NDArray[np.float32], steps: NDArray[np.int64], behind: NDArray[np.bool_] | None = None
+) -> dict[str, str]:
+    """Points as base64 of little-endian float32 pairs and of RGB bytes; grey where they are behind."""
     places, colours = points[steps].astype("<f4"), scene.colours(steps)
+    if behind is not None:
+        colours = np.where(behind[:, None], neutral(scene.look), colours)
     return {name: base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
             for name, array in (("places", places), ("colours", colours))}  # fmt: skip
 
