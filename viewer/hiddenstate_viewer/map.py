@@ -129,9 +129,13 @@ class StateMap:
         self._pane = pn.pane.Bokeh(self.plot, sizing_mode="stretch_both", margin=0)
         self._empty = html(self._advice(), sizing_mode="stretch_both", visible=self.projection is None)
         self._pane.visible = self.figure.tools.visible = self.projection is not None
+        # It lies over the map, and takes no clicks from it.
+        self._name = html("", styles={"height": "0", "position": "relative", "z-index": "1", "pointer-events": "none"})
+        self._entitle()
         return pn.Column(
-            self.figure.tools, self._pane, self._empty, sizing_mode="stretch_both", margin=0, min_height=0, min_width=0
-        )
+            self.figure.tools, self._name, self._pane, self._empty, sizing_mode="stretch_both", margin=0, min_height=0,
+            min_width=0,
+        )  # fmt: skip
 
     # -- building ---------------------------------------------------------------------------------------------------
 
@@ -162,7 +166,6 @@ class StateMap:
         if self.which == "main":
             watch(["window"], self._moved)
         self._fade()
-        self._entitle()
 
     def _locked(self, action: Callable[[], None]) -> None:
         change(self.plot.document, action)
@@ -202,8 +205,11 @@ class StateMap:
 
     def _entitle(self) -> None:
         """Of two maps each carries its name."""
+        if "_name" not in self.__dict__:  # not in a page yet
+            return
         s, there = self.selection, self.data.trace.projections
-        self.figure.entitle(self.projection if s.projection in there and s.beside in there else None)
+        shown = self.projection if s.projection in there and s.beside in there else None
+        self._name.object = "" if shown is None else f'<div class="hs-map-name">{escape(shown)}</div>'
 
     def _resize(self) -> None:
         self.figure.resize(self.selection.options.point_size)

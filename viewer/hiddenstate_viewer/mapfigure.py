@@ -13,11 +13,8 @@ from bokeh.models import (
     Button,
     CustomJS,
     ImageRGBA,
-    Label,
     LassoSelectTool,
-    Node,
     PanTool,
-    PlainText,
     RadioButtonGroup,
     Range1d,
     Scatter,
@@ -25,7 +22,7 @@ from bokeh.models import (
 )
 
 from hiddenstate_viewer.layers import Layers
-from hiddenstate_viewer.theme import FONT, SMALL, Look, quiet_figure
+from hiddenstate_viewer.theme import FONT, Look, quiet_figure
 
 __all__ = ["MapFigure", "map_script"]
 
@@ -82,12 +79,6 @@ class MapFigure:
         """Draw single points of another size, in pixels."""
         self._points.glyph.size = point_size
         self._rings.glyph.size = point_size + 4
-
-    def entitle(self, name: str | None) -> None:
-        """Write a name into the map's corner, or none."""
-        if self._title.visible or name is not None:
-            # A name is not to be read as mathematics, whatever is in it.
-            self._title.update(text=PlainText(text=name or ""), visible=name is not None)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -152,13 +143,6 @@ class MapFigure:
             self.rings, Scatter(**at, size=size + 4, fill_color=None, line_color="colour", line_width=1.4)
         )
         ring = Scatter(**at, size=11, fill_color=None, line_color=self.look.ink, line_width=2)
-        # There from the beginning: the browser would have to draw one that comes later before it knows how.
-        self._title = Label(
-            x=Node.frame.left, y=Node.frame.top, x_offset=2, y_offset=-4, text_baseline="top", text_font=FONT,
-            text_font_size=f"{SMALL}px", text_color=self.look.muted, background_fill_color=self.look.card,
-            background_fill_alpha=0.82, text=PlainText(text=""), visible=False,
-        )  # fmt: skip
-        plot.add_layout(self._title)
         layers.draw(self.hover, ring, above=True)
         return plot
 

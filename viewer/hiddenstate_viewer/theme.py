@@ -105,6 +105,8 @@ VIEW_CSS = f"""
 .hs-title {{ font-size: {TEXT}px; font-weight: 650; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }}
 .hs-title small {{ font-size: {SMALL}px; font-weight: 400; color: {MUTED_CSS}; margin-left: 6px; }}
 .hs-caption {{ font-size: {SMALL}px; color: {MUTED_CSS}; }}
+.hs-map-name {{ position: absolute; top: 2px; left: 2px; padding: 1px 4px; font-size: {SMALL}px; color: {MUTED_CSS};
+  background: color-mix(in srgb, {CARD_CSS} 82%, transparent); }}
 .hs-head .hs-caption {{ white-space: nowrap; flex: none; }}
 .hs-tips {{ font-size: 12px; color: {MUTED_CSS}; border-top: 1px solid {LINE_CSS}; padding-top: 10px; margin: 0; }}
 .hs-tips p {{ margin: 0 0 5px; }}
@@ -177,6 +179,8 @@ def quiet_figure(look: Look = LIGHT, **options: Any) -> Any:
 
 def quieten(plot: Any, look: Look = LIGHT) -> Any:
     """Take the ornament from a Bokeh figure; returns it."""
+    # Even an empty title has the page's styles computed anew whenever the plot is painted.
+    plot.title = None
     plot.toolbar.logo = None
     plot.toolbar.autohide = False
     plot.background_fill_color = None
