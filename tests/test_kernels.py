@@ -70,9 +70,9 @@ def test_workers_take_numbas_number_of_threads() -> None:
     assert Workers(-1).threads >= 1
 
 
-@pytest.mark.parametrize("bad", [0, -2])
-def test_workers_refuse_a_senseless_number(bad: int) -> None:
-    with pytest.raises(ValueError, match="n_jobs"):
+@pytest.mark.parametrize("bad", [0, -2, True, 2.5, "all"])
+def test_workers_refuse_a_senseless_number(bad: Any) -> None:
+    with pytest.raises(ValueError, match="n_jobs must be None, -1 or a whole number"):
         Workers(bad)
 
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import numba
+import numpy as np
 
 __all__ = ["Workers"]
 
@@ -28,18 +29,17 @@ class Workers:
     Raises
     ------
     ValueError
-        `n_jobs` is 0 or below -1.
+        `n_jobs` is 0, below -1, or no whole number.
     """
 
     def __init__(self, n_jobs: int | None = None) -> None:
-        if n_jobs is None:
+        given: object = n_jobs  # what a caller gives, whatever it was to be
+        if given is None:
             self.threads = int(numba.get_num_threads())
-        elif n_jobs == -1:
-            self.threads = _cores()
-        elif n_jobs >= 1:
-            self.threads = int(n_jobs)
+        elif isinstance(given, bool) or not isinstance(given, int | np.integer) or given < -1 or given == 0:
+            raise ValueError(f"n_jobs must be None, -1 or a whole number of at least 1, not {given!r:.60}.")
         else:
-            raise ValueError(f"n_jobs must be None, -1 or at least 1, not {n_jobs}.")
+            self.threads = _cores() if given == -1 else int(given)
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Workers:
