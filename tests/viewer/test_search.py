@@ -359,8 +359,8 @@ def test_typed_suggested_taken_away_and_cleared(site: Site) -> None:
     assert "contains “<b>bold</b>”" in chips.inner_text()
     assert chips.locator("b").count() == 0
     matches = visit.session.data.find(visit.selection.query)
-    visit.page.get_by_text(f"{matches.counts[0]} of 50 sequences").wait_for()
-    told = visit.page.get_by_text("of 50 sequences")
+    visit.page.get_by_text(f"{matches.counts[0]} of 50 sequences ·").wait_for()
+    told = visit.page.locator(".summary")
     told.wait_for()
     # Chips may wrap; what clears them all stays beside what they leave.
     both = Query(words=("<b>bold</b>",), length=(2, 50), correct=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,8 @@ def test_a_message_that_panel_has_forgotten_is_sent(monkeypatch: pytest.MonkeyPa
         assert session not in panel_io._WRITE_MSGS
 
     monkeypatch.setattr(panel_io, "_dispatch_msgs", send)
-    asyncio.run(serve())
+    with ThreadPoolExecutor(1) as pool:  # another test's browser may have an event loop in this thread
+        pool.submit(asyncio.run, serve()).result()
     assert len(sent) == 1
 
 

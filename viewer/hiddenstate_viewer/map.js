@@ -3,6 +3,8 @@
   if (window.hiddenstateMaps) return
   const maps = new Map()
   const REST = 25 // ms that the pointer must rest before it is told what lies under it: more than between two moves
+  const PAUSE = 30 // ms without a move after which a map that is dragged is drawn anew
+  const EVERY = 160 // ms after which it is at any rate
   const PATIENCE = 4000 // ms after which a picture that never came is asked for again
   const REACH = 9 // pixels within which a state is taken to be meant
   const BESIDE = 5 // pixels within which a line is
@@ -12,6 +14,7 @@
     pointer.x = event.clientX
     pointer.y = event.clientY
     pointer.down = event.buttons > 0
+    if (event.type === "pointerdown") for (const map of maps.values()) map.held = 0
     pointer.mode = event.shiftKey ? "add" : event.altKey || event.ctrlKey || event.metaKey ? "remove" : "replace"
   }
   for (const name of ["pointermove", "pointerdown", "pointerup"]) document.addEventListener(name, noted, true)
@@ -108,7 +111,15 @@
     // "Whole" is what `whole` has set; anything else was the reader.
     map.home = map.home && x0 <= extent[0] && x1 >= extent[1] && Math.abs(x0 + x1 - extent[0] - extent[1]) < 1e-6 * (x1 - x0)
     if (!map.home) hide(map)
-    look(map)
+    if (!pointer.down) {
+      look(map)
+      return
+    }
+    // A picture of every place on the way would have the last one wait for the one before it.
+    const now = performance.now()
+    map.held ||= now
+    clearTimeout(map.resting)
+    map.resting = setTimeout(() => look(map), Math.min(PAUSE, Math.max(0, Math.max(map.since, map.held) + EVERY - now)))
   }
 
   // -- the tooltip: one element for all maps, filled with text only ----------------------------------------------------
@@ -237,7 +248,7 @@
     maps,
     register(id, models) {
       if (!maps.has(id)) {
-        const map = { id, asked: 0, waiting: 0, since: 0, pictures: 0, shown: 0, unit: 1, told: 0, above: [], home: false, ...models }
+        const map = { id, asked: 0, waiting: 0, since: 0, held: 0, pictures: 0, shown: 0, unit: 1, told: 0, above: [], home: false, ...models }
         maps.set(id, map)
         map.go.properties.data.change.connect(() => {
           const chosen = column(map.go, "window")[0]

@@ -58,13 +58,7 @@ class SequencePane:
         self._palette, self._page = palette, page
         self.charts = SequenceCharts(palette, look)
         self.header, self.verdict, self._scaled = html(""), html(""), html("")
-        # Places stay where they are from one sequence to the next. On a tall screen the words have all the room that a
-        # long text wants, and the charts what is left.
         self.words = html("", sizing_mode="stretch_both", min_height=90)
-        self.words.styles = {"flex": "1000 1 0", "max-height": "max(300px, 34vh)"}
-        for plot, most in ((self.charts.heat, 2.0), (self.charts.bars, 2.5)):
-            plot.update(min_height=plot.height, max_height=round(most * plot.height), height=None)
-            plot.styles = {"flex": f"1 1 {plot.min_height}px"}
         self.player = html("")
         readout = html(f'<div class="hs-readout" data-page="{page}" data-hint="{HINT}">{HINT}</div>')
         heading = pn.Row(
@@ -86,9 +80,9 @@ class SequencePane:
             self.player,
             readout,
             html('<div class="hs-title">Class probability over time</div>'),
-            pn.pane.Bokeh(self.charts.heat, sizing_mode="stretch_both", margin=0),
+            pn.pane.Bokeh(self.charts.heat, sizing_mode="stretch_width", margin=0),
             title,
-            pn.pane.Bokeh(self.charts.bars, sizing_mode="stretch_both", margin=0),
+            pn.pane.Bokeh(self.charts.bars, sizing_mode="stretch_width", margin=0),
             flex=flex,
             overflow="hidden auto",
         )
