@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hiddenstate_core.corpora.corpus import UNLABELLED
-from hiddenstate_core.errors import InputError
+from hiddenstate_core.corpora.corpus import UNLABELLED, sequence_numbers
 from hiddenstate_core.traces.trace import Trace
 
 __all__ = ["DatasetOverview", "confusion_matrix", "dataset_overview"]
@@ -130,16 +129,4 @@ def dataset_overview(trace: Trace, sequences: Sequence[int] | NDArray[Any] | Non
 
 def _chosen(trace: Trace, sequences: Any) -> Any:
     """What picks the rows of these sequences."""
-    if sequences is None:
-        return slice(None)
-    given = np.asarray(sequences)
-    if given.dtype == np.bool_ and given.shape == (len(trace),):
-        return np.flatnonzero(given)
-    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
-        raise InputError(
-            f"Sequences are given as a list of numbers or as a mask of {len(trace)} bools, not as an array of "
-            f"{given.dtype}, shape {given.shape}."
-        )
-    if given.size and (given.min() < 0 or given.max() >= len(trace)):
-        raise InputError(f"Sequence numbers must lie in 0..{len(trace) - 1}.")
-    return given.astype(np.int64)
+    return slice(None) if sequences is None else sequence_numbers(sequences, len(trace))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate_core.errors import CorpusError, InputError
 
-__all__ = ["UNKNOWN", "UNKNOWN_WORD", "UNLABELLED", "Corpus", "Vocabulary"]
+__all__ = ["UNKNOWN", "UNKNOWN_WORD", "UNLABELLED", "Corpus", "Vocabulary", "sequence_numbers"]
 
 #: Id of the word that stands for every word outside the vocabulary; it keeps its place in the sequence.
 UNKNOWN = 0
@@ -220,18 +221,7 @@ class Corpus:
         InputError
             Neither of them, or a number that the corpus does not have.
         """
-        given = np.asarray(indices)
-        if given.dtype == np.bool_ and given.shape == (len(self),):
-            given = np.flatnonzero(given)
-        # An empty list has no type of its own; whatever else holds no integers would be rounded, or read as 0 and 1.
-        if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
-            raise InputError(
-                f"Sequences are chosen by a list of numbers or a mask of {len(self)} bools, not an array of "
-                f"{given.dtype}, shape {given.shape}."
-            )
-        chosen = given.astype(np.int64)
-        if len(chosen) and (chosen.min() < 0 or chosen.max() >= len(self)):
-            raise InputError(f"Sequence numbers must lie in 0..{len(self) - 1}.")
+        chosen = sequence_numbers(indices, len(self))
         return self._ragged(chosen, self.offsets[chosen], self.lengths[chosen])
 
     def take_split(self, name: str) -> Corpus:
@@ -315,3 +305,26 @@ def _say(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"{value.dtype} of shape {value.shape}"
     return type(value).__name__
+
+
+def sequence_numbers(given: Any, count: int) -> NDArray[np.int64]:
+    """Numbers of the sequences that a list of them, or a mask of all `count`, chooses.
+
+    Raises
+    ------
+    InputError
+        Neither of them, or a number outside ``0..count - 1``.
+    """
+    given = np.asarray(given)
+    if given.dtype == np.bool_ and given.shape == (count,):
+        given = np.flatnonzero(given)
+    # An empty list has no type of its own; whatever else holds no integers would be rounded, or read as 0 and 1.
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+        raise InputError(
+            f"Sequences are chosen by a list of numbers or a mask of {count} bools, not an array of "
+            f"{given.dtype}, shape {given.shape}."
+        )
+    chosen: NDArray[np.int64] = given.astype(np.int64)
+    if len(chosen) and (chosen.min() < 0 or chosen.max() >= count):
+        raise InputError(f"Sequence numbers must lie in 0..{count - 1}.")
+    return chosen
