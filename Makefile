@@ -19,7 +19,7 @@ demo: $(STAMP)  ## run the main job on the built-in corpus and serve the viewer
 	$(BIN)/hiddenstate demo
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
