@@ -151,6 +151,12 @@ def test_what_is_read_is_turned_to_and_marked(table: SequenceTable) -> None:
     assert table.widget.page == 1
 
 
+def test_a_page_of_one_row_is_the_browsers_mistake(table: SequenceTable) -> None:
+    for told, rows in ((1, 20), (12, 12), (0, 12), (1, 12)):
+        table.widget._process_events({"page_size": told})
+        assert table.widget.page_rows == rows
+
+
 def test_comparing_on_another_page_stays_there(table: SequenceTable) -> None:
     table.selection.select(3)
     table.widget.page = 3

@@ -14,7 +14,7 @@ from bokeh.document import Document
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.markup import Markup
 from hiddenstate_viewer.sequencepane import in_sight, one_of, put_in_sight
-from hiddenstate_viewer.ticks import _LATE, change
+from hiddenstate_viewer.ticks import _LATE, _served, change
 from panel.io import document as panel_io
 
 from hiddenstate_core.traces import Trace
@@ -25,7 +25,7 @@ from tests.viewer.browsing import visiting
 class Session(Document):
     """A document that says it is a server's, and keeps what is to be run at the next tick."""
 
-    session_context = True
+    session_context: Any = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,17 +93,24 @@ def test_a_message_that_panel_has_forgotten_is_sent(monkeypatch: pytest.MonkeyPa
         await asyncio.sleep(2 * _LATE)
         assert not sent
         # So it lies there where one task for it ended before another one began.
-        panel_io._WRITE_MSGS[session] = {Connection: ["message"]}
-        change(session, lambda: None)
-        session.ticks.pop()()
-        while not sent:
-            await asyncio.sleep(_LATE)
-        assert session not in panel_io._WRITE_MSGS
+        for count in (1, 2):
+            panel_io._WRITE_MSGS[session] = {Connection: ["message"]}
+            while len(sent) < count:
+                await asyncio.sleep(_LATE)
+            assert session not in panel_io._WRITE_MSGS
+        # Where a task is under way, it is left to it.
+        panel_io._WRITE_MSGS[session], panel_io._WRITE_BLOCK[session] = {Connection: ["message"]}, True
+        await asyncio.sleep(4 * _LATE)
+        assert len(sent) == 2
+        del panel_io._WRITE_MSGS[session], panel_io._WRITE_BLOCK[session]
+        session.session_context = None  # its page was closed
+        await asyncio.sleep(2 * _LATE)
+        assert not any(map(len, _served.values()))
 
     monkeypatch.setattr(panel_io, "_dispatch_msgs", send)
     with ThreadPoolExecutor(1) as pool:  # another test's browser may have an event loop in this thread
         pool.submit(asyncio.run, serve()).result()
-    assert len(sent) == 1
+    assert len(sent) == 2
 
 
 @pytest.mark.parametrize(("kind", "kept"), [(Markup, True), (pn.pane.HTML, False)])

@@ -22,6 +22,8 @@ COLUMNS = ("mark", "id", "class", "predicted", "correct", "confidence", "words",
 
 #: Columns that a header's filter looks in.
 _TEXTS = ("id", "class", "predicted", "correct", "text")
+#: Rows for which there is room at the least height of the table.
+_FEWEST = 3
 _DIGITS = re.compile(r"(\d+)")
 
 #: Puts marks into the rows that stand. Data sent anew would replace the rows: a button pressed on one and let go on its
@@ -212,6 +214,12 @@ class PagedTable(Tabulator):
         data: dict[str, Any] = {name: page[name].to_numpy().copy() for name in page.columns}
         data.update(self._owner.page_of(rows), index=rows.copy())
         return pd.DataFrame(index=pd.Index(self.order, copy=False)), data
+
+    def _process_events(self, events: dict[str, Any]) -> None:
+        # One row a page is what the browser finds where its rows fill the room to the pixel.
+        if events.get("page_size", _FEWEST) < _FEWEST:
+            del events["page_size"]
+        super()._process_events(events)
 
     def _update_index_mapping(self) -> None:
         self._index_mapping = _Positions(self.order)

@@ -18,6 +18,9 @@ __all__ = ["change"]
 _lock = threading.Lock()
 #: Tasks under way: the event loop itself keeps them weakly.
 _sending: set[asyncio.Future[None]] = set()
+#: Documents of each event loop that are looked after.
+_served: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.WeakSet[Any]] = weakref.WeakKeyDictionary()
+_looking: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 _due: weakref.WeakKeyDictionary[Any, dict[Callable[[], None], None]] = weakref.WeakKeyDictionary()
 
 
@@ -58,24 +61,38 @@ def _run(document: Any) -> None:
             stack.callback(action)
 
 
-#: Seconds after which what has not been sent is looked for.
+#: Seconds between two looks at what has not been sent.
 _LATE = 0.05
 
 
 def _see_to_it(document: Any) -> None:
-    """Have messages sent that Panel has forgotten.
+    """Have messages of a document sent that Panel has forgotten, from now on.
 
     Panel (1.9) hands what it cannot write at once to a task; where two such tasks overlap, the first one to end lifts
     the mark by which the second knows that there is something to do, and its message waits for the next one, if any.
+    Nobody is told of it, so somebody has to look; a look costs next to nothing.
     """
-    waiting, marks = (getattr(panel.io.document, name, {}) for name in ("_WRITE_MSGS", "_WRITE_BLOCK"))
+    with contextlib.suppress(RuntimeError):  # no event loop: no server
+        loop = asyncio.get_running_loop()
+        served = _served.setdefault(loop, weakref.WeakSet())
+        served.add(document)
+        if loop not in _looking:
+            _looking.add(loop)
+            loop.call_later(_LATE, _look, loop)
 
-    def look() -> None:
-        if document in waiting and document not in marks:
+
+def _look(loop: asyncio.AbstractEventLoop) -> None:
+    waiting, marks = (getattr(panel.io.document, name, {}) for name in ("_WRITE_MSGS", "_WRITE_BLOCK"))
+    served = _served[loop]
+    for document in served.intersection(waiting):
+        if document not in marks:
             marks[document] = True
             task = asyncio.ensure_future(panel.io.document._dispatch_msgs(document))
             _sending.add(task)
             task.add_done_callback(_sending.discard)
-
-    with contextlib.suppress(RuntimeError):  # no event loop: no server
-        asyncio.get_running_loop().call_later(_LATE, look)
+    for document in [one for one in served if one.session_context is None]:
+        served.discard(document)  # its page was closed
+    if len(served):
+        loop.call_later(_LATE, _look, loop)
+    else:
+        _looking.discard(loop)
