@@ -164,4 +164,4 @@ def test_a_row_of_markup_is_text(go: Site) -> None:
     assert visit.page.locator(".hs-words b").count() == 0
     row = visit.row(sequence)
     assert row.locator("b").count() == 0
-    assert visit.page.locator(ROWS).count() == 20
+    assert visit.page.locator(ROWS).count() == visit.session.table.widget.page_rows
