@@ -31,7 +31,7 @@ _TEMPLATE = """
 {% extends base %}
 {% block title %}TITLE{% endblock %}
 {% block preamble %}<link rel="icon" href="data:,">{% endblock %}
-{% block postamble %}<style>CSS</style>{% endblock %}
+{% block postamble %}<style>CSS</style><script>{% raw %}SCRIPT{% endraw %}</script>{% endblock %}
 {% block contents %}{{ embed(roots.page) }}{% endblock %}
 """
 
@@ -292,6 +292,8 @@ def _template(title: str, css: str, view: Any) -> Any:
 
     import panel as pn
 
+    from hiddenstate_viewer.linking import quick_script
+
     # As a string of Jinja's, the title is text whatever the folder is called.
     quoted = json.dumps(title)
 
@@ -306,7 +308,9 @@ def _template(title: str, css: str, view: Any) -> Any:
         def __repr__(self) -> str:
             return "PageTemplate()"
 
-    template = PageTemplate(_TEMPLATE.replace("TITLE", "{{ " + quoted + " | e }}").replace("CSS", css))
+    # The title last: a folder may be called as one of the other places is.
+    page = _TEMPLATE.replace("SCRIPT", quick_script()).replace("CSS", css)
+    template = PageTemplate(page.replace("TITLE", "{{ " + quoted + " | e }}"))
     template.add_panel("page", view)
     return template
 

@@ -1,0 +1,52 @@
+"""What the page spares Bokeh: style sheets that say what they said, and glyphs of nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.viewer.browsing import Site, visiting
+
+#: Paints the map anew; how often a style sheet was written, and which glyphs were asked to paint.
+_PAINT = """() => {
+  const models = [...Bokeh.documents[0]._all_models.values()]
+  const plot = models.find((model) => model.name === "hs-map")
+  const view = Bokeh.index.find_one(plot)
+  let written = 0
+  const watcher = new MutationObserver((changes) => (written += changes.length))
+  const painted = []
+  for (const renderer of view.computed_renderer_views) {
+    watcher.observe(renderer.position.el, { childList: true, characterData: true, subtree: true })
+    const glyph = renderer.glyph
+    if (glyph) glyph.mask_data = () => (painted.push(renderer.model.data_source.get_length()),
+      Object.getPrototypeOf(glyph).mask_data.call(glyph))
+  }
+  view._invalidate_all = true
+  view.paint()
+  written += watcher.takeRecords().length
+  const sheet = view.computed_renderer_views[0].position
+  sheet.replace(":host { display: none; }")
+  const news = sheet.el.textContent
+  return { written, painted, news }
+}"""
+
+
+@pytest.fixture(scope="module")
+def site(stores: dict[str, Path], chromium: Any) -> Iterator[Site]:
+    with visiting(stores, ("binary",), chromium) as site:
+        yield site
+
+
+@pytest.mark.browser
+def test_painting_writes_no_style_sheet_again_and_skips_what_is_empty(site: Site) -> None:
+    visit = site()
+    visit.drawn()
+    told = visit.page.evaluate(_PAINT)
+    assert told["written"] == 0
+    assert told["painted"], "the points were painted"
+    assert all(told["painted"])
+    assert told["news"] == ":host { display: none; }"
+    site.check()
