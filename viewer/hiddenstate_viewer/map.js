@@ -36,18 +36,25 @@
     return map.asked
   }
 
-  // One picture is on its way at most; when it has come, the newest window is asked for if it is another one.
-  const look = (map) => {
+  // One picture is on its way; when it has come, the newest window is asked for if it is another one. Where the map
+  // rests, its picture is asked for at once, and takes the place of the one on its way: once, so that some do come.
+  const look = (map, resting = false) => {
+    map.rests ||= resting
     if (map.pending) return
     map.pending = requestAnimationFrame(() => {
       map.pending = 0
+      const rests = map.rests
+      map.rests = false
       if (!sized(map.plot) || !map.fitted) return
       const wanted = [...windowOf(map.plot), Math.round(map.plot.inner_width), Math.round(map.plot.inner_height), map.home]
       if (wanted.join() === map.wanted) return
       const now = performance.now()
       if (map.waiting && now - map.since < PATIENCE) {
-        map.stale = true
-        return
+        if (!rests || map.overtaken) {
+          map.stale = true
+          return
+        }
+        map.overtaken = true
       }
       map.wanted = wanted.join()
       map.since = now
@@ -66,6 +73,7 @@
   const answered = (map) => {
     const [serial, count] = ["serial", "count"].map((name) => column(map.reply, name)[0] ?? 0)
     if (serial >= map.waiting) map.waiting = 0
+    map.overtaken = false
     map.pictures = count
     // Two frames on, what has been set is on the screen.
     requestAnimationFrame(() => requestAnimationFrame(() => (map.shown = count)))
@@ -119,7 +127,10 @@
     const now = performance.now()
     map.held ||= now
     clearTimeout(map.resting)
-    map.resting = setTimeout(() => look(map), Math.min(PAUSE, Math.max(0, Math.max(map.since, map.held) + EVERY - now)))
+    clearTimeout(map.moving)
+    map.resting = setTimeout(() => look(map, true), PAUSE)
+    const left = Math.max(0, Math.max(map.since, map.held) + EVERY - now)
+    if (left < PAUSE) map.moving = setTimeout(() => look(map), left)
   }
 
   // -- the tooltip: one element for all maps, filled with text only ----------------------------------------------------

@@ -79,7 +79,7 @@ class StateMap:
         self.complain: Callable[[str], None] = lambda _message: None
         self._lock = threading.Lock()
         self._frame: tuple[Window, int, int] | None = None
-        self._serial = self._wanted = self._applied = self._count = 0
+        self._serial = self._wanted = self._count = 0
         self._home, self._settling = True, 0
         self._drawn: Any = None
         self.figure = MapFigure(self.name, look, selection.options.point_size)
@@ -178,7 +178,6 @@ class StateMap:
             self._empty.visible = not shown
         with self._lock:  # what is being drawn of the other map is not shown any more
             self._wanted += 1
-            self._applied = self._wanted
         self._drawn = None
         self._emptied(self.figure.image, self.figure.points, self.figure.rings)
         if shown:
@@ -337,9 +336,9 @@ class StateMap:
         return lambda: self._apply(ticket, serial, window, None, (key, columns, rings))
 
     def _apply(self, ticket: int, serial: int, window: Window, image: NDArray[np.uint32] | None, points: Any) -> None:
-        if ticket < self._applied:
+        if ticket < self._wanted:  # another one is on its way
             return
-        self._applied, figure = ticket, self.figure
+        figure = self.figure
         if image is not None:
             x0, x1, y0, y1 = window
             figure.image.data = {"image": [image], "x": [x0], "y": [y0], "dw": [x1 - x0], "dh": [y1 - y0]}
