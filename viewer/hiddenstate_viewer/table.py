@@ -208,7 +208,11 @@ class SequenceTable:
             css_classes=["hs-table"],
         )  # fmt: skip
         self.title = pn.pane.HTML("", sizing_mode="stretch_width", margin=0, stylesheets=[VIEW_CSS])
-        self.view = pn.Column(self.title, self.widget, sizing_mode="stretch_both", margin=0, styles={"gap": "8px"})
+        self.view = pn.Column(
+            self.title, self.widget, sizing_mode="stretch_both", margin=0, styles={"gap": "8px"},
+            # Panel's button would have its gap before what comes later.
+            stylesheets=[".scroll-button { order: 1; }"],
+        )  # fmt: skip
         self._waiting = html('<div class="hs-caption" role="status">The list of sequences is coming …</div>')
         self._say()
         self.widget.on_click(self._ticked, column="mark")
