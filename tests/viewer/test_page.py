@@ -72,7 +72,7 @@ def test_every_kind_of_trace_opens_and_is_read(go: Site, name: str) -> None:
 def test_an_empty_sequence_says_what_the_prediction_is_of(go: Site) -> None:
     visit = go()
     visit.select(0)
-    assert "This sequence has no words" in visit.page.locator(".hs-words").inner_text()
+    visit.page.locator(".hs-words").get_by_text("This sequence has no words").wait_for()
     visit.page.keyboard.press("Space")
     visit.page.keyboard.press("ArrowRight")
     assert visit.marked()["held"] == -1

@@ -75,13 +75,8 @@
     if (serial >= map.waiting) map.waiting = 0
     map.overtaken = false
     map.pictures = count
-    // Two frames on, what has been set is on the screen; the server then sends what can wait.
-    requestAnimationFrame(() =>
-      requestAnimationFrame(() => {
-        if (!map.shown) ask(map, "shown", [])
-        map.shown = count
-      })
-    )
+    // Two frames on, what has been set is on the screen.
+    requestAnimationFrame(() => requestAnimationFrame(() => (map.shown = count)))
     if (map.stale || !map.waiting) look(map)
   }
 
