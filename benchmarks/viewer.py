@@ -112,6 +112,7 @@ def section(told: dict[str, Any]) -> str:
         first, moved = (None if bar is None else 1000 * bar for bar in BARS.get(row["states"], (None, None)))
         timed = [
             ("first_paint", "first paint after the page has loaded", first),
+            ("complete", "all views after the page has loaded", None),
             ("zoom", "zoom to new picture", moved),
             ("pan", "pan to new picture", moved),
             ("select_first", "select the page's first sequence", 1000 * _SELECT),
@@ -180,6 +181,7 @@ def _one_session(engine: Any, address: str, moves: int) -> dict[str, Any]:
     return {
         "page_load": summary([o["load"] for o in opened]),
         "first_paint": summary([o["first_paint"] for o in opened]),
+        "complete": summary([o["complete"] for o in opened]),
         "zoom": summary(zooms),
         "pan": summary(pans),
         "select_first": summary([first]),

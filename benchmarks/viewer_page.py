@@ -180,13 +180,16 @@ class Tab:
         self.received += len(payload)
 
     def open(self) -> dict[str, float]:
-        """Load the page; seconds to its load event, and from there until the map's picture is on the screen."""
+        """Load the page; seconds to its load event, from there to the map's picture on the screen, and to all views."""
         began = time.perf_counter()
         self.page.goto(self.address, wait_until="load")
         loaded = time.perf_counter()
         self.page.evaluate(_WATCH)
         self.page.wait_for_function("() => window.watch.ready()", timeout=_PATIENCE, polling="raf")
-        return {"load": loaded - began, "first_paint": time.perf_counter() - loaded}
+        painted = time.perf_counter()
+        self.page.locator(".hs-table .tabulator-row").first.wait_for(timeout=_PATIENCE)
+        complete = time.perf_counter()
+        return {"load": loaded - began, "first_paint": painted - loaded, "complete": complete - loaded}
 
     def frame(self) -> dict[str, float]:
         """Left, top, width and height of the map on the screen."""

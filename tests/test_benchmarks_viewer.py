@@ -44,9 +44,9 @@ def test_figures_are_in_milliseconds() -> None:
 def test_the_table_names_the_bars() -> None:
     some = viewer.summary([0.1, 0.2])
     row = {
-        "states": 1_000_000, "first_paint": some, "zoom": some, "pan": some, "select": some, "hover": None,
-        "picture_bytes": 2048, "memory_one": {"rss": 300.0, "own": 200.0}, "sessions": 20, "load": 1.5,
-        "memory_sessions": {"rss": 900.0, "own": 700.0},
+        "states": 1_000_000, "first_paint": some, "complete": some, "zoom": some, "pan": some, "select": some,
+        "hover": None, "picture_bytes": 2048, "memory_one": {"rss": 300.0, "own": 200.0}, "sessions": 20,
+        "load": 1.5, "memory_sessions": {"rss": 900.0, "own": 700.0},
         "memory_opens": [{"opens": 50, "rss": 400.0, "own": 1.0}, {"opens": 500, "rss": 410.0, "own": 1.0}],
     }  # fmt: skip
     text = viewer.section({"rows": [row], "machine": {"processor": "Some", "cores": 2}})
@@ -81,7 +81,7 @@ def test_a_small_store_in_a_real_browser(folder: Path, tmp_path: Path, capsys: p
         assert pool.submit(main, [*arguments, "--json", str(out)]).result() == 0
     row = json.loads(out.read_text("utf-8"))["rows"][0]
     assert row["states"] == 20_000
-    for name in ("first_paint", "zoom", "pan", "select_first", "select", "link"):
+    for name in ("first_paint", "complete", "zoom", "pan", "select_first", "select", "link"):
         assert 0 < row[name]["least"] <= row[name]["p50"] <= row[name]["most"]
     assert set(row["links"]) == {"word", "column", "point"}
     assert row["picture_bytes"] > 10_000

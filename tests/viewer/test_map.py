@@ -6,10 +6,11 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from bokeh.document import Document
 from hiddenstate_viewer import map as maps
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.density import FADED
@@ -17,6 +18,7 @@ from hiddenstate_viewer.map import StateMap
 from hiddenstate_viewer.points import Source
 from hiddenstate_viewer.state import Selection, Stroke
 from hiddenstate_viewer.theme import DARK, LIGHT
+from panel.io.state import set_curdoc
 
 from hiddenstate_core.analysis import Query
 
@@ -521,3 +523,29 @@ def test_point_size_is_the_option(data: Callable[[str], ViewData]) -> None:
     asked = Asked(data("binary"))
     asked.selection.options.point_size = 7.5
     assert asked.map.plot.renderers[1].glyph.size == 7.5
+
+
+def test_what_waits_for_the_first_picture_comes_with_it_or_after_a_while(data: Callable[[str], ViewData]) -> None:
+    class Session(Document):
+        session_context: Any = True
+        later: ClassVar[list[tuple[Callable[[], None], int]]] = []
+
+        def add_timeout_callback(self, callback: Any, timeout_milliseconds: int) -> Any:
+            self.later.append((callback, timeout_milliseconds))
+
+    done: list[str] = []
+    shown = StateMap(data("binary"), Selection(data("binary")), LIGHT)
+    shown.once_shown(lambda: done.append("no server"))
+    assert done.pop() == "no server"
+    with set_curdoc(Session()):
+        shown.once_shown(lambda: done.append("picture"))
+        assert not done
+        for _ in range(2):
+            shown._asked("data", None, {"name": ["shown"], "value": [[]], "serial": [2]})
+        assert done == ["picture"]
+        shown.once_shown(lambda: done.append("patience"))
+        after, milliseconds = Session.later[-1]
+        assert milliseconds > 3000
+        after()
+        after()
+    assert done == ["picture", "patience"]

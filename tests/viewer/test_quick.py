@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hiddenstate_viewer.linking import quick_script
 
 from tests.viewer.browsing import Site, visiting
 
@@ -49,4 +50,21 @@ def test_painting_writes_no_style_sheet_again_and_skips_what_is_empty(site: Site
     assert told["painted"], "the points were painted"
     assert all(told["painted"])
     assert told["news"] == ":host { display: none; }"
+    site.check()
+
+
+@pytest.mark.browser
+def test_only_the_viewers_own_page_is_without_style_sheets_that_say_how_to_paint(site: Site) -> None:
+    visit = site()
+    visit.drawn()
+    script = quick_script().replace("hiddenstateQuick", "hiddenstateTried")
+    read = """(script) => {
+      const { VisualProperties } = Bokeh.require("core/visuals/visual")
+      const own = VisualProperties.prototype._get_css_value.call({})
+      VisualProperties.prototype._get_css_value = () => "red"
+      delete window.hiddenstateServed
+      eval(script)
+      return [own, VisualProperties.prototype._get_css_value()]
+    }"""
+    assert visit.page.evaluate(read, script) == ["", "red"]
     site.check()

@@ -75,9 +75,17 @@
     if (serial >= map.waiting) map.waiting = 0
     map.overtaken = false
     map.pictures = count
-    // Two frames on, what has been set is on the screen.
-    requestAnimationFrame(() => requestAnimationFrame(() => (map.shown = count)))
+    // Two frames on, what has been set is on the screen; the server then sends what can wait.
+    requestAnimationFrame(() =>
+      requestAnimationFrame(() => {
+        if (!map.shown) ask(map, "shown", [])
+        map.shown = count
+      })
+    )
     if (map.stale || !map.waiting) look(map)
+    // Bokeh (3.9) takes models that a message has brought for new ones of the browser's own, and sends them back whole
+    // with whatever the reader does first. A message about none of them has it think better.
+    if (column(map.reply, "came").length) setTimeout(() => ask(map, "came", []))
   }
 
   // Both axes have one scale, whatever the shape of the frame.

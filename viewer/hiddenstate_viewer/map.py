@@ -13,6 +13,7 @@ from html import escape
 from typing import Any
 
 import numpy as np
+import panel as pn
 from bokeh.models import ColumnDataSource
 from numpy.typing import NDArray
 
@@ -35,6 +36,7 @@ _BEHIND = 0.22
 #: Corners of a lasso; pixels of a picture's side.
 _MOST_CORNERS, _MOST_PIXELS = 4_000, 4_096
 _MARGIN = 0.035
+_PATIENCE = 10_000  # ms after which what waits for the first picture waits no more
 _SETTLED = 400  # ms after a picture, with none after it, when the address is told the window
 
 Window = tuple[float, float, float, float]
@@ -82,6 +84,7 @@ class StateMap:
         self._serial = self._wanted = self._count = 0
         self._home, self._settling = True, 0
         self._drawn: Any = None
+        self._later: list[Callable[[], None]] = []
         self.figure = MapFigure(self.name, look, selection.options.point_size)
         self.plot, self.id = self.figure.plot, self.figure.id
         self.figure.go.data = self._aim()
@@ -147,6 +150,15 @@ class StateMap:
             '<div class="hs-empty"><b>No map of these states yet</b>Make one, then load this page again:'
             f"<code>{command}</code></div>"
         )
+
+    def once_shown(self, action: Callable[[], None]) -> None:
+        """Run an action when the first picture is on the screen, or where none comes, after a while; once."""
+        document = pn.state.curdoc
+        if self.projection is None or document is None or document.session_context is None:
+            action()
+            return
+        self._later.append(action)
+        document.add_timeout_callback(self._shown_once, _PATIENCE)
 
     # -- following --------------------------------------------------------------------------------------------------
 
@@ -224,6 +236,8 @@ class StateMap:
         with contextlib.suppress(TypeError, ValueError, IndexError, OverflowError):
             if name == "window":
                 self._look(value, serial)
+            elif name == "shown":
+                self._shown_once()
             elif name == "hover":
                 self.work(self._told, *_numbers(value, 3), serial)
             elif name == "tap":
@@ -275,6 +289,17 @@ class StateMap:
                 self.complain(str(error))
 
         return act
+
+    def _shown_once(self) -> None:
+        later, self._later = self._later, []
+
+        def act() -> None:
+            for action in later:
+                action()
+            self.figure.reply.data = {"serial": [0], "count": [self._count], "came": [True]}
+
+        if later:
+            change(self.plot.document, act)
 
     # -- drawing ----------------------------------------------------------------------------------------------------
 

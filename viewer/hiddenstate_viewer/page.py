@@ -223,6 +223,9 @@ class Page:
         )  # fmt: skip
 
     def _table_card(self) -> Any:
+        if self.keys:  # in a page of its own the map comes first
+            self.table.come(now=False)
+            self.maps[0].once_shown(functools.partial(self.table.come, now=True))
         return card(self.search.chips, self.table.view, flex=_RIGHT)
 
     # -- following --------------------------------------------------------------------------------------------------

@@ -24,4 +24,7 @@
       if (this.model.data_source.get_length() !== 0) paint.call(this, context)
     }
   })
+  // It asks for the computed styles of all it paints, in case a style sheet says how ("--bk-..."). In a page of the
+  // viewer's own none does; in others, a notebook say, one may.
+  if (window.hiddenstateServed) replace("core/visuals/visual", "VisualProperties", "_get_css_value", () => () => "")
 })()

@@ -31,7 +31,8 @@ _TEMPLATE = """
 {% extends base %}
 {% block title %}TITLE{% endblock %}
 {% block preamble %}<link rel="icon" href="data:,">{% endblock %}
-{% block postamble %}<style>CSS</style><script>{% raw %}SCRIPT{% endraw %}</script>{% endblock %}
+{% block postamble %}<style>CSS</style>
+<script>window.hiddenstateServed = true{% raw %}SCRIPT{% endraw %}</script>{% endblock %}
 {% block contents %}{{ embed(roots.page) }}{% endblock %}
 """
 
@@ -292,6 +293,7 @@ def _template(title: str, css: str, view: Any) -> Any:
 
     import panel as pn
 
+    from hiddenstate_viewer.ahead import write_ahead
     from hiddenstate_viewer.linking import quick_script
 
     # As a string of Jinja's, the title is text whatever the folder is called.
@@ -303,7 +305,9 @@ def _template(title: str, css: str, view: Any) -> Any:
         def server_doc(self, doc: Any = None, title: str | None = None, location: Any = True) -> Any:
             doc = pn.state.curdoc if doc is None else doc
             with doc.models.freeze():  # they are counted once, at the end
-                return super().server_doc(doc, title, location)
+                served = super().server_doc(doc, title, location)
+            write_ahead(doc)
+            return served
 
         def __repr__(self) -> str:
             return "PageTemplate()"

@@ -14,6 +14,7 @@ from bokeh.models.widgets.tables import HTMLTemplateFormatter, NumberFormatter
 from numpy.typing import NDArray
 
 from hiddenstate_core.errors import InputError
+from hiddenstate_viewer.controls import html
 from hiddenstate_viewer.rows import PagedTable, RowIndex
 from hiddenstate_viewer.state import Selection
 from hiddenstate_viewer.theme import (
@@ -207,7 +208,12 @@ class SequenceTable:
             css_classes=["hs-table"],
         )  # fmt: skip
         self.title = pn.pane.HTML("", sizing_mode="stretch_width", margin=0, stylesheets=[VIEW_CSS])
-        self.view = pn.Column(self.title, self.widget, sizing_mode="stretch_both", margin=0, styles={"gap": "8px"})
+        self.view = pn.Column(
+            self.title, self.widget, sizing_mode="stretch_both", margin=0, styles={"gap": "8px"},
+            # Panel's button would have its gap before what comes later.
+            stylesheets=[".scroll-button { order: 1; }"],
+        )  # fmt: skip
+        self._waiting = html('<div class="hs-caption" role="status">The list of sequences is coming …</div>')
         self._say()
         self.widget.on_click(self._ticked, column="mark")
         self.widget.param.watch(lambda *_: self._turn_to_read(), "page_size")
@@ -219,6 +225,12 @@ class SequenceTable:
     def shown(self) -> pd.DataFrame:
         """The rows in the order displayed, filters applied; its index is the number of the sequence."""
         return self.frame.take(self.widget.order)
+
+    def come(self, now: bool) -> None:
+        """Have the rows in the page now, or not yet: a browser takes half a second to build them."""
+        wanted = self.widget if now else self._waiting
+        if self.view[1] is not wanted:
+            self.view[1] = wanted
 
     def move(self, by: int) -> None:
         """Read the next (1) or previous (-1) sequence in the order displayed."""
