@@ -519,6 +519,27 @@ def test_a_drawing_that_is_not_wanted_any_more_is_dropped(data: Callable[[str], 
     assert shown.figure.reply.data["count"][0] == count
 
 
+def test_of_drawings_that_come_too_late_one_in_two_is_shown_and_none_after_a_newer_one(
+    data: Callable[[str], ViewData],
+) -> None:
+    asked = Asked(data("binary"))
+    asked.look()
+    shown = asked.map
+    reply, frame, first = shown.figure.reply, shown._frame, shown._wanted + 1
+    assert frame is not None
+    acts = []
+    for ticket in range(first, first + 3):
+        shown._wanted = ticket
+        acts.append(shown._drawing(ticket, "tsne", Source("prediction"), frame, ticket))
+    shown._wanted += 1
+    serials = []
+    for act in (acts[0], acts[1], acts[0], acts[2]):
+        act()
+        serials.append(reply.data["serial"][0] - first)
+    assert serials[1:] == [1, 1, 2]
+    assert serials[0] < 0
+
+
 def test_point_size_is_the_option(data: Callable[[str], ViewData]) -> None:
     asked = Asked(data("binary"))
     asked.selection.options.point_size = 7.5

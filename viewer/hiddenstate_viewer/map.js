@@ -2,9 +2,10 @@
 (() => {
   if (window.hiddenstateMaps) return
   const maps = new Map()
-  const REST = 25 // ms that the pointer must rest before it is told what lies under it: more than between two moves
-  const PAUSE = 30 // ms without a move after which a map that is dragged is drawn anew
+  const REST = 25 // ms that the pointer must rest before it is told what lies under it
+  const PAUSE = 70 // ms without a move after which a map that is dragged is drawn anew: more than between two moves
   const EVERY = 160 // ms after which it is at any rate
+  const APART = 60 // ms between a picture that is asked for and one that takes its place
   const PATIENCE = 4000 // ms after which a picture that never came is asked for again
   const REACH = 9 // pixels within which a state is taken to be meant
   const BESIDE = 5 // pixels within which a line is
@@ -37,7 +38,7 @@
   }
 
   // One picture is on its way; when it has come, the newest window is asked for if it is another one. Where the map
-  // rests, its picture is asked for at once, and takes the place of the one on its way: once, so that some do come.
+  // rests, its picture is asked for at once, and takes the place of the one on its way.
   const look = (map, resting = false) => {
     map.rests ||= resting
     if (map.pending) return
@@ -50,11 +51,10 @@
       if (wanted.join() === map.wanted) return
       const now = performance.now()
       if (map.waiting && now - map.since < PATIENCE) {
-        if (!rests || map.overtaken) {
+        if (!rests || now - map.since < APART) {
           map.stale = true
           return
         }
-        map.overtaken = true
       }
       map.wanted = wanted.join()
       map.since = now
@@ -73,7 +73,6 @@
   const answered = (map) => {
     const [serial, count] = ["serial", "count"].map((name) => column(map.reply, name)[0] ?? 0)
     if (serial >= map.waiting) map.waiting = 0
-    map.overtaken = false
     map.pictures = count
     // Two frames on, what has been set is on the screen; the server then sends what can wait.
     requestAnimationFrame(() =>
@@ -136,7 +135,7 @@
     map.held ||= now
     clearTimeout(map.resting)
     clearTimeout(map.moving)
-    map.resting = setTimeout(() => look(map, true), PAUSE)
+    map.resting = setTimeout(() => look(map, true), Math.max(PAUSE, map.since + APART - now))
     const left = Math.max(0, Math.max(map.since, map.held) + EVERY - now)
     if (left < PAUSE) map.moving = setTimeout(() => look(map), left)
   }

@@ -30,7 +30,7 @@ from hiddenstate_viewer.ticks import change
 __all__ = ["ALL_POINTS", "NEAR_POINTS", "StateMap"]
 
 #: A trace of at most this many states is drawn point by point at once; a larger one only where so few are in sight.
-ALL_POINTS, NEAR_POINTS = 12_000, 6_000
+ALL_POINTS, NEAR_POINTS = 12_000, 2_500
 #: Opacity of a picture behind a trajectory.
 _BEHIND = 0.22
 #: Corners of a lasso; pixels of a picture's side.
@@ -81,7 +81,8 @@ class StateMap:
         self.complain: Callable[[str], None] = lambda _message: None
         self._lock = threading.Lock()
         self._frame: tuple[Window, int, int] | None = None
-        self._serial = self._wanted = self._count = 0
+        self._serial = self._wanted = self._shown = self._count = 0
+        self._passed = False
         self._home, self._settling = True, 0
         self._drawn: Any = None
         self._later: list[Callable[[], None]] = []
@@ -361,8 +362,11 @@ class StateMap:
         return lambda: self._apply(ticket, serial, window, None, (key, columns, rings))
 
     def _apply(self, ticket: int, serial: int, window: Window, image: NDArray[np.uint32] | None, points: Any) -> None:
-        if ticket < self._wanted:  # another one is on its way
+        # One that is not wanted any more is passed over, unless the one before was: else none might come for long.
+        if ticket < self._shown or (ticket < self._wanted and not self._passed):
+            self._passed = True
             return
+        self._shown, self._passed = ticket, False
         figure = self.figure
         if image is not None:
             x0, x1, y0, y1 = window
