@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hiddenstate_viewer.classbars import MOST_BARS, ClassBars
 from hiddenstate_viewer.colours import hex_of
-from hiddenstate_viewer.confusion import MOST_NUMBERS, ConfusionPlot
+from hiddenstate_viewer.confusion import MOST_NAMES, MOST_NUMBERS, ConfusionPlot
 from hiddenstate_viewer.counts import Counts, stretches
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.overview import Overview
@@ -55,6 +55,19 @@ def test_bars_and_cells_filter_and_the_frame_follows_the_query(data: Make, name:
     assert marked(overview) is None
     selection.query = Query(labels=(-1,))
     assert marked(overview) is None
+
+
+@pytest.mark.parametrize(("name", "count", "apart"), [("five", 5, 1), ("many", 90, 4)])
+def test_of_many_classes_one_in_so_many_is_named_beside_its_row_and_column(
+    data: Make, name: str, count: int, apart: int
+) -> None:
+    plot = ConfusionPlot(data(name)).plot
+    for axis in (*plot.xaxis, *plot.yaxis):
+        assert axis.visible
+        ticks = [int(tick) for tick in axis.ticker.ticks]
+        assert ticks == list(range(0, count, apart))
+        assert len(ticks) <= MOST_NAMES
+        assert len(axis.major_label_overrides) == len(ticks)
 
 
 def test_colours_and_legend_are_those_of_the_look(data: Make) -> None:

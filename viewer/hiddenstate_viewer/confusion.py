@@ -21,9 +21,9 @@ from hiddenstate_viewer.evolution import short
 from hiddenstate_viewer.holo import frame, holoviews, lettering, render, styled, tip
 from hiddenstate_viewer.theme import LIGHT, Look
 
-__all__ = ["LEAST", "MOST_NAMES", "MOST_NUMBERS", "ConfusionPlot", "cell_colours"]
+__all__ = ["LEAST", "MOST_NAMES", "MOST_NUMBERS", "ConfusionPlot", "cell_colours", "named_classes"]
 
-#: Classes with numbers in the matrix, and with names beside it.
+#: Classes with numbers in the matrix, and with names beside it; of more, one in so many is named.
 MOST_NUMBERS, MOST_NAMES = 8, 24
 #: Pixels of a matrix: at least in all; of a row with a name beside it, and of the names above.
 LEAST, _ROW, _TOP = 120, 13, 72
@@ -97,11 +97,12 @@ class ConfusionPlot:
 
     def _overlay(self, tool: HoverTool, rows: bool, counts: Counts) -> Any:
         """What is drawn of counts, or of each row's shares."""
-        hv, table, named = holoviews(), self._cells(rows, counts), self.count <= MOST_NAMES
+        hv, table = holoviews(), self._cells(rows, counts)
         cells = hv.Rectangles(table, ["left", "low", "right", "high"], ["colour", "true", "as", "count", "share"])
         texts = hv.Labels(table if self.count <= MOST_NUMBERS else table[:0], ["x", "y"], ["text", "ink"])
         classes = self.data.overview.classes
-        least = max(LEAST, _ROW * self.count + _TOP) if named else LEAST
+        named = [(i, classes[i]) for i in named_classes(self.count)]
+        least = max(LEAST, _ROW * len(named) + _TOP)
         return styled(
             cells.opts(fill_color="colour", line_color=None, tools=[tool], default_tools=[], backend="bokeh")
             * texts.opts(text_align="center", text_color="ink", **lettering(12)),
@@ -110,16 +111,16 @@ class ConfusionPlot:
                 "max_height": max(min(112 * self.count, 420) + 20, least),
                 "min_height": least,
                 "sizing_mode": "stretch_both",
-                "min_border_left": LEFT if named else 20,
-                "min_border_right": 26 if named and self.count > MOST_BARS else 4,  # the last name leans over it
+                "min_border_left": LEFT,
+                "min_border_right": 26 if self.count > MOST_BARS else 4,  # the last name leans over it
                 "name": "hs-confusion",
             },
             xlim=(-0.5, self.count - 0.5),
             ylim=(-0.5, self.count - 0.5),
-            xaxis="top" if named else None,
-            yaxis="left" if named else None,
-            xticks=[(i, short(c, 12 if self.count <= 5 else 9)) for i, c in enumerate(classes)],
-            yticks=[(i, short(c)) for i, c in enumerate(classes)],
+            xaxis="top",
+            yaxis="left",
+            xticks=[(i, short(c, 12 if self.count <= 5 else 9)) for i, c in named],
+            yticks=[(i, short(c)) for i, c in named],
             xrotation=51 if self.count > 5 else 0,
         )
 
@@ -129,6 +130,11 @@ class ConfusionPlot:
             attachment="below",
         )
         return render(holoviews().DynamicMap(functools.partial(self._overlay, tool), streams=[self._shown]))
+
+
+def named_classes(count: int) -> range:
+    """Classes of so many that have their names beside the matrix: all, or every second, third, ..."""
+    return range(0, count, max(1, -(-count // MOST_NAMES)))
 
 
 def cell_colours(counts: Counts, palette: Palette, look: Look, weight: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hiddenstate_viewer.classbars import MOST_BARS, bar_order
 from hiddenstate_viewer.colours import hex_of, readable_text
-from hiddenstate_viewer.confusion import MOST_NAMES, cell_colours
+from hiddenstate_viewer.confusion import MOST_NAMES, cell_colours, named_classes
 from hiddenstate_viewer.counts import stretches
 from hiddenstate_viewer.drawing import RASTER, Area, Paper
 from hiddenstate_viewer.evolution import short
@@ -66,11 +66,8 @@ def draw_confusion(paper: Paper, area: Area, scene: Scene) -> None:
                       ha="center", va="center", **paper.type)  # fmt: skip
     axes.set(xlim=(-0.5, count - 0.5), ylim=(count - 0.5, -0.5))
     axes.xaxis.tick_top()
-    if count > MOST_NAMES:
-        axes.set_xticks([])
-        axes.set_yticks([])
-        return
-    names = [short(clean(name), 14) for name in scene.data.overview.classes]
-    axes.set_yticks(range(count), names)
+    named = named_classes(count)
+    names = [short(clean(scene.data.overview.classes[c]), 14) for c in named]
+    axes.set_yticks(named, names)
     turned = {"rotation": 50, "ha": "left", "rotation_mode": "anchor"} if count > 5 else {}
-    axes.set_xticks(range(count), names, **turned)
+    axes.set_xticks(named, names, **turned)

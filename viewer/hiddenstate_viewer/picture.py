@@ -17,7 +17,7 @@ from hiddenstate_core.atomic import atomic_path
 from hiddenstate_core.errors import InputError
 from hiddenstate_core.traces import Trace
 from hiddenstate_viewer.colours import hex_of
-from hiddenstate_viewer.confusion import MOST_NAMES
+from hiddenstate_viewer.confusion import named_classes
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.drawing import (
     Area,
@@ -195,10 +195,9 @@ def _classes(scene: Scene, wide: float) -> Paper:
 def _confusion(scene: Scene, _wide: float) -> Paper:
     count = len(scene.palette.classes)
     side = float(np.clip(0.55 * count, 2.2, 5.4))
-    longest = 0.0
-    if count <= MOST_NAMES:
-        ruler = Paper(1, 1, scene.look)
-        longest = max((ruler.measure(short(clean(name), 14), 8) for name in scene.palette.classes), default=0.0)
+    ruler = Paper(1, 1, scene.look)
+    names = [short(clean(scene.palette.classes[c]), 14) for c in named_classes(count)]
+    longest = max((ruler.measure(name, 8) for name in names), default=0.0)
     left = longest + 0.5
     top = 0.3 if not longest else 0.55 if count <= 5 else 0.5 + 0.8 * longest
     paper = Paper(left + side + 0.15, side + top + 0.1, scene.look)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import os
 import signal
@@ -320,13 +321,15 @@ def _template(title: str, css: str, view: Any) -> Any:
 
 
 def _warm(data: ViewData) -> None:
-    """Compile what compiles when it first runs, so that no visitor waits for it."""
+    """Load what is loaded late and compile what compiles when it first runs, so that no visitor waits for it."""
     from hiddenstate_viewer.density import warm
+    from hiddenstate_viewer.holo import holoviews
     from hiddenstate_viewer.reader import ModelDesk
     from hiddenstate_viewer.state import Selection
 
     ModelDesk.of(data).warm()  # by a thread of its own
-
+    importlib.import_module("hiddenstate_viewer.page")
+    holoviews()
     name = Selection(data).projection
     if name is not None:
         warm(data, name)
