@@ -30,7 +30,7 @@ from hiddenstate_viewer.ticks import change
 __all__ = ["ALL_POINTS", "NEAR_POINTS", "StateMap"]
 
 #: A trace of at most this many states is drawn point by point at once; a larger one only where so few are in sight.
-ALL_POINTS, NEAR_POINTS = 12_000, 2_500
+ALL_POINTS, NEAR_POINTS = 12_000, 1_500
 #: Opacity of a picture behind a trajectory.
 _BEHIND = 0.22
 #: Corners of a lasso; pixels of a picture's side.
