@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import pytest
@@ -29,6 +31,12 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     Written.count = 0
 
 
+def outcome(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run in a thread of its own: the browser of other tests keeps an event loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(run())).result()
+
+
 def served(text: str) -> tuple[Written, Div]:
     document, model = Written(), Div(text=text)
     document.add_root(model)
@@ -47,7 +55,7 @@ def test_what_was_written_is_given_once() -> None:
         assert serialize_json(document.to_json()) == first
         assert Written.count == 2
 
-    asyncio.run(run())
+    outcome(run)
 
 
 def test_a_change_is_not_missed() -> None:
@@ -59,7 +67,7 @@ def test_a_change_is_not_missed() -> None:
         assert "after" in told
         assert "before" not in told
 
-    asyncio.run(run())
+    outcome(run)
 
 
 def test_whoever_asks_early_or_in_another_way_is_answered() -> None:
@@ -71,7 +79,7 @@ def test_whoever_asks_early_or_in_another_way_is_answered() -> None:
         assert document.to_json(deferred=False)["roots"]
         assert Written.count == 3
 
-    asyncio.run(run())
+    outcome(run)
 
 
 def test_a_page_that_is_closed_by_then_is_not_written() -> None:
@@ -81,9 +89,10 @@ def test_a_page_that_is_closed_by_then_is_not_written() -> None:
         await asyncio.sleep(0.02)
         assert Written.count == 0
 
-    asyncio.run(run())
+    outcome(run)
 
 
 def test_without_a_server_nothing_happens() -> None:
-    document, _ = served("text")
+    with ThreadPoolExecutor(1) as pool:
+        document, _ = pool.submit(served, "text").result()
     assert "to_json" not in vars(document)

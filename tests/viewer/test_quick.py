@@ -60,11 +60,13 @@ def test_only_the_viewers_own_page_is_without_style_sheets_that_say_how_to_paint
     script = quick_script().replace("hiddenstateQuick", "hiddenstateTried")
     read = """(script) => {
       const { VisualProperties } = Bokeh.require("core/visuals/visual")
-      const own = VisualProperties.prototype._get_css_value.call({})
+      const own = VisualProperties.prototype._get_css_value
       VisualProperties.prototype._get_css_value = () => "red"
-      delete window.hiddenstateServed
+      window.hiddenstateServed = false
       eval(script)
-      return [own, VisualProperties.prototype._get_css_value()]
+      const elsewhere = VisualProperties.prototype._get_css_value()
+      VisualProperties.prototype._get_css_value = own
+      return [own.call({}), elsewhere]
     }"""
     assert visit.page.evaluate(read, script) == ["", "red"]
     site.check()
