@@ -34,9 +34,10 @@ def write_ahead(document: Any) -> None:
         written.clear()
 
     def to_json(**options: Any) -> Any:
+        timer.cancel()  # whoever asks early needs nothing later
         return written.pop() if written and not options else plain(**options)
 
     with contextlib.suppress(RuntimeError):  # no event loop: no server
-        asyncio.get_running_loop().call_later(_SCRIPTS, write)
+        timer = asyncio.get_running_loop().call_later(_SCRIPTS, write)
         document.on_change(changed)
         document.to_json = to_json
