@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import panel as pn
+from hiddenstate_viewer.present import keep_apart
 
 __all__ = ["served", "until"]
 
@@ -25,6 +26,7 @@ def until(condition: Callable[[], Any]) -> Any:
 @contextlib.contextmanager
 def served(app: Callable[[], Any]) -> Iterator[str]:
     """Address at which what `app` gives is served, by a thread."""
+    keep_apart()
     before = set(pn.state._servers)
 
     def port() -> Any:

@@ -231,6 +231,12 @@ class Site:
         tab.wait("() => window.hiddenstate?.pages.size === 1")
         session = self.sessions[-1]
         visit = Visit(tab, session.data.trace, session)
+        table = session.table.widget
+        # The browser says how many rows fit once it has laid out the page, and is given as many.
+        tab.until(
+            lambda: table.page_size and tab.page.locator(ROWS).count() == min(len(table.order), table.page_rows),
+            "as many rows as fit",
+        )
         if session.selection.projection is not None:
             visit.drawn()
         return visit
