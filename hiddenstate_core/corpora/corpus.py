@@ -45,10 +45,8 @@ class Vocabulary:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the words in order, as hexadecimal text."""
-        digest = hashlib.sha256()
-        for word in self.words:
-            digest.update(word.encode("utf-8", "surrogatepass") + b"\0")
-        return digest.hexdigest()
+        told = "".join(f"{word}\0" for word in self.words)
+        return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
 
     def encode(self, words: Sequence[str]) -> NDArray[np.int32]:
         """Ids of `words`, unknown ones as `UNKNOWN`; shape (len(words),), int32."""

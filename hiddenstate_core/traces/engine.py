@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -18,6 +17,7 @@ from hiddenstate_core.errors import StoreError
 from hiddenstate_core.kernels.scatter import scatter_rows
 from hiddenstate_core.models.cells import CELLS
 from hiddenstate_core.models.network import Params
+from hiddenstate_core.traces.lanes import share_out
 from hiddenstate_core.traces.packing import Group, pack
 from hiddenstate_core.traces.plan import Plan, Portion
 from hiddenstate_core.traces.shardfile import aligned_empty
@@ -37,6 +37,8 @@ __all__ = ["Engine", "Rows"]
 Rows = dict[str, NDArray[Any]]
 #: Told of steps that were run.
 Advance = Callable[[float], None]
+#: Given a portion that is run, its rows, and (R, C) float32 of what it says of each of its sequences in the end.
+Done = Callable[[Portion, Rows, NDArray[np.float32]], object]
 
 #: Bytes that a block of steps of a group may take in a lane: about what stays in the cores' caches.
 _BLOCK_BYTES = 16 * 2**20
@@ -47,8 +49,9 @@ _EXPONENT = {"float32": np.uint32(0x7F800000), "float16": np.uint16(0x7C00), "bf
 
 @dataclasses.dataclass(eq=False)
 class _Task:
-    """A portion being run: where its sequences lie, and what is filled."""
+    """A portion being run, a job of `share_out`: where its sequences lie, and what is filled."""
 
+    engine: Engine
     portion: Portion
     first: NDArray[np.int64]
     lengths: NDArray[np.int64]
@@ -56,7 +59,24 @@ class _Task:
     rows: Rows
     finals: NDArray[np.float32]
     below: list[NDArray[np.float32]]
+    done: Done
+    advance: Advance | None
     finite: bool = True
+    number: int = -1
+
+    def stage(self) -> list[Group] | None:
+        """Groups of columns of the next stage of the network."""
+        self.number += 1
+        if self.number == len(self.engine._stages):
+            self.done(self.portion, self.rows, self.engine._finish(self))
+            return None
+        return self.engine._pack(self)
+
+    def work(self, group: Group, lane: int) -> None:
+        """Run a group of columns."""
+        self.engine._run_group(self, group, lane)
+        if self.advance is not None:
+            self.advance(float(self.lengths[group.sequences].sum()) / len(self.engine._stages))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,28 +138,51 @@ class Engine:
         return {path: array[:count] for path, array in into.items()}
 
     def run(self, portion: Portion, rows: Rows, advance: Advance | None = None) -> NDArray[np.float32]:
-        """Fill the rows of a portion.
-
-        Parameters
-        ----------
-        portion : Portion
-            Which.
-        rows : dict of arrays
-            From `rows`; every row is written.
-        advance : callable, optional
-            Told how many steps were run, from time to time, by any thread.
+        """Fill the rows of a portion; as `run_each`, of one.
 
         Returns
         -------
         (R, C) float32
             Class probabilities after the whole of each of the portion's sequences was read; (R, 0) for a language
             model.
+        """
+        found: list[NDArray[np.float32]] = []
+        self.run_each([(portion, rows)], lambda _portion, _rows, final: found.append(final), advance)
+        return found[0]
+
+    def run_each(
+        self,
+        portions: Iterable[tuple[Portion, Rows]],
+        done: Done,
+        advance: Advance | None = None,
+        *,
+        overlap: int = 1,
+    ) -> None:
+        """Fill the rows of portions one after another.
+
+        Parameters
+        ----------
+        portions : iterable of (Portion, dict of arrays)
+            Which, each with memory from `rows`, of which every row is written. Asked for the next by any of the
+            engine's threads, when it can be begun; may block until there is memory.
+        done : callable
+            Given a portion, its rows and what `run` returns when these are filled, by any thread.
+        advance : callable, optional
+            Told how many steps were run, from time to time, by any thread.
+        overlap : int
+            Most portions that are run at once: with two, a thread that finds nothing left of one begins the next.
 
         Raises
         ------
         StoreError
             A value that is not finite, by array, sequence and step.
         """
+        tasks = (self._task(portion, rows, done, advance) for portion, rows in portions)
+        share_out(tasks, len(self._lanes), overlap=overlap)
+
+    # -- stages -----------------------------------------------------------------------------------------------------
+
+    def _task(self, portion: Portion, rows: Rows, done: Done, advance: Advance | None) -> _Task:
         corpus, spec = self.plan.corpus, self.plan.spec
         first, lengths = corpus.offsets[portion.sequences], corpus.lengths[portion.sequences]
         base, end = int(first[0]), int(first[-1] + lengths[-1])
@@ -149,12 +192,26 @@ class Engine:
         below = (
             [np.empty((end - base, u * len(self.plan.directions)), np.float32) for u in spec.hidden] if again else []
         )
-        task = _Task(portion, first, lengths, base, rows, np.zeros((len(first), width), np.float32), below)
-        for number, stage in enumerate(self._stages):
-            self._run_stage(task, number, stage, advance)
+        finals = np.zeros((len(first), width), np.float32)
+        return _Task(self, portion, first, lengths, base, rows, finals, below, done, advance)
+
+    def _pack(self, task: _Task) -> list[Group]:
+        """The groups that a stage of a portion is run in."""
+        lane = self._lanes[0]
+        widest = widest_columns(self.plan) * lane.devices
+        groups = pack(task.lengths, widest, block_steps(self.plan, widest // lane.devices), max(8, lane.devices))
+        if task.number == 0:
+            with self._lock:
+                self.steps_run += int(task.lengths.sum())
+                self.steps_padded += sum(g.length * g.columns for g in groups)
+        return groups
+
+    def _finish(self, task: _Task) -> NDArray[np.float32]:
+        """What is left when all stages of a portion are run; what it says of each sequence in the end."""
+        spec, portion, rows = self.plan.spec, task.portion, task.rows
         if spec.task == "classification":
             final = self._final_probabilities(task)
-            if again and self.plan.record.probabilities:
+            if self.plan.reads_again and self.plan.record.probabilities:
                 self._read_out(task)
             elif self.plan.record.probabilities and spec.direction == "forward":
                 # What was said after the last step, to the last digit.
@@ -162,52 +219,18 @@ class Engine:
                 inside = last < portion.stop - portion.start
                 final[inside] = rows[PROBABILITIES][last[inside]]
         else:
-            final = np.zeros((len(first), 0), np.float32)
+            final = np.zeros((len(task.first), 0), np.float32)
             if self.plan.record.probabilities:
                 self._read_out_words(task)
         if not task.finite or not np.isfinite(final).all():
             self._refuse(task)
         return final
 
-    # -- stages -----------------------------------------------------------------------------------------------------
-
-    def _run_stage(self, task: _Task, number: int, stage: Stage, advance: Advance | None) -> None:
-        lane = self._lanes[0]
-        widest = widest_columns(self.plan) * lane.devices
-        block = block_steps(self.plan, widest // lane.devices)
-        groups = pack(task.lengths, widest, block, max(8, lane.devices))
-        if number == 0:
-            self.steps_run += int(task.lengths.sum())
-            self.steps_padded += sum(g.length * g.columns for g in groups)
-        waiting = iter(groups)
-        failed: list[BaseException] = []
-
-        def work(place: int) -> None:
-            try:
-                while not failed:
-                    with self._lock:
-                        group = next(waiting, None)
-                    if group is None:
-                        return
-                    self._run_group(task, stage, (self._lanes[place], self._params[place][number]), group, block)
-                    if advance is not None:
-                        advance(float(task.lengths[group.sequences].sum()) / len(self._stages))
-            except BaseException as error:
-                failed.append(error)
-                raise
-
-        if len(self._lanes) == 1:
-            work(0)
-            return
-        with ThreadPoolExecutor(len(self._lanes) - 1, thread_name_prefix="trace-lane") as pool:
-            others = [pool.submit(work, place) for place in range(1, len(self._lanes))]
-            work(0)
-            for other in others:
-                other.result()
-
-    def _run_group(self, task: _Task, stage: Stage, lane: tuple[Layout, Params], group: Group, block: int) -> None:
+    def _run_group(self, task: _Task, group: Group, lane: int) -> None:
         """Advance a group of columns from its first block to its last."""
-        (place, params), plan = lane, self.plan
+        plan, stage = self.plan, self._stages[task.number]
+        place, params = self._lanes[lane], self._params[lane][task.number]
+        block = block_steps(plan, widest_columns(plan))
         first, lengths = task.first[group.sequences], task.lengths[group.sequences]
         steps = group.steps(first, lengths, backward=stage.direction == "backward")
         begins = np.zeros(steps.shape, np.bool_)

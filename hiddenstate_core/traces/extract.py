@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Literal
 
 import numpy as np
@@ -189,25 +190,42 @@ def record_missing(
     engine = Engine(writer.plan, params, threads=threads)
     # One that is computed and two on their way to the disk, where there is room for so many; at least one of each.
     count = 3 if 3 * writer.portion_bytes <= (memory or _ROOM) else 2
-    buffers: list[Rows] = []
+    free: SimpleQueue[Rows] = SimpleQueue()
+    held: dict[int, Rows] = {}
     with ThreadPoolExecutor(2, thread_name_prefix="trace-writer") as pool:
         # It says nothing that the states depend on, so it is written beside the first of them.
-        corpus = pool.submit(writer.write_corpus)
-        writing: list[Future[None]] = []
-        for turn, number in enumerate(portions):
-            for written in writing[: max(0, turn - count + 1)]:  # the same memory is used again
-                written.result()
-            if corpus.done():
-                corpus.result()
-            if len(buffers) < count:
-                # The first portion is as large as any.
-                buffers.append(engine.rows(writer.portion(0)))
-            portion = writer.portion(number)
-            rows = engine.rows(portion, buffers[turn % count])
-            final = engine.run(portion, rows, advance)
-            writing.append(pool.submit(writer.write, portion, rows, final))
-        for written in (corpus, *writing):
-            written.result()
+        tasks: list[Future[None]] = [pool.submit(writer.write_corpus)]
+
+        def check() -> None:
+            """Drop what is written; raise what went wrong there."""
+            for task in [one for one in tasks if one.done()]:
+                task.result()
+                tasks.remove(task)
+
+        def begun() -> Iterator[tuple[Portion, Rows]]:
+            made = 0
+            for number in portions:
+                if made < count and free.empty():
+                    made += 1
+                    free.put(engine.rows(writer.portion(0)))  # as large as any
+                room = free.get()
+                check()
+                portion = writer.portion(number)
+                held[number] = room
+                yield portion, engine.rows(portion, room)
+
+        def write(portion: Portion, rows: Rows, final: NDArray[np.float32]) -> None:
+            try:
+                writer.write(portion, rows, final)
+            finally:
+                free.put(held.pop(portion.number))  # whoever waits for it looks whether all is well
+
+        def filled(portion: Portion, rows: Rows, final: NDArray[np.float32]) -> None:
+            tasks.append(pool.submit(write, portion, rows, final))
+
+        engine.run_each(begun(), filled, advance, overlap=2)
+        for task in tasks:
+            task.result()
     return engine
 
 

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -20,12 +21,14 @@ from hiddenstate_core.models.spec import ModelSpec
 from hiddenstate_core.traces.record import CELL_GATES, Record
 from hiddenstate_core.traces.schema import StepArray, shard_rows, step_arrays
 
-__all__ = ["Plan", "Portion", "make_plan", "portion_shards"]
+__all__ = ["Plan", "Portion", "make_plan", "portion_shards", "words_that_occur"]
 
 
 #: Steps of a portion, at least and at most, where nobody says: at least a batch of 64 columns of 1,024 steps for each
 #: of two threads.
-_FEWEST_STEPS, _MOST_STEPS = 2**17, 2**18
+_FEWEST_STEPS, _MOST_STEPS = 2**17, 2**19
+#: Steps that are looked at together.
+_FEW = 2**16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,6 +72,8 @@ class Plan:
         Root attributes of the store; JSON values. ``fingerprint`` tells recordings apart.
     compressed : bool
         Whether the arrays of states are compressed.
+    words : (W,) int64
+        Words of the corpus' lexicon that stand at any of its steps, by number, ascending.
     """
 
     spec: ModelSpec
@@ -76,7 +81,8 @@ class Plan:
     record: Record
     outputs: int
     attributes: dict[str, Any]
-    compressed: bool = False
+    compressed: bool
+    words: NDArray[np.int64]
 
     @functools.cached_property
     def offsets(self) -> NDArray[np.int64]:
@@ -204,18 +210,29 @@ def make_plan(model: Model, corpus: Corpus, record: Record, *, compressed: bool 
     if not len(encoded.tokens):
         raise CorpusError("The corpus has nothing to read: none of its sequences has a step.")
     outputs = len(model.classes) if spec.task == "classification" else len(model.vocabulary)
-    return Plan(spec, encoded, record, outputs, _attributes(model, corpus, encoded, record), compressed)
+    used = words_that_occur(encoded)
+    attributes = _attributes(model, corpus, encoded, record, [encoded.lexicon[i] for i in used.tolist()])
+    return Plan(spec, encoded, record, outputs, attributes, compressed, used)
 
 
-def _attributes(model: Model, corpus: Corpus, encoded: Corpus, record: Record) -> dict[str, Any]:
+def words_that_occur(corpus: Corpus, steps: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """Words of a corpus' lexicon that stand at any of its steps, or of those given, by number, ascending; O(N)."""
+    seen = np.zeros(len(corpus.lexicon), np.bool_)
+    for at in range(0, len(corpus.surface) if steps is None else len(steps), _FEW):  # a copy of all would cost as much
+        here = slice(at, at + _FEW)
+        seen[corpus.surface[here if steps is None else steps[here]]] = True
+    return np.flatnonzero(seen)
+
+
+def _attributes(model: Model, corpus: Corpus, encoded: Corpus, record: Record, words: Sequence[str]) -> dict[str, Any]:
     # The corpus' own fingerprint tells what the model reads; a store also holds the words as written, names and splits.
     told = hashlib.sha256(np.ascontiguousarray(encoded.split).tobytes())
-    words = [encoded.lexicon[i] for i in np.flatnonzero(np.bincount(encoded.surface))]
     for names in (encoded.ids, words, encoded.splits):
         told.update(f"{len(names)}\0".encode() + "\0".join(names).encode("utf-8", "surrogatepass"))
+    read = encoded.fingerprint
     identity = {
         "model": model.fingerprint,
-        "corpus": encoded.fingerprint,
+        "corpus": read,
         "told": told.hexdigest(),
         "record": record.to_dict(),
     }
@@ -234,7 +251,7 @@ def _attributes(model: Model, corpus: Corpus, encoded: Corpus, record: Record) -
         "seed": model.metadata.get("seed"),
         "test_accuracy": model.metadata.get("test_accuracy"),
         "initial_probabilities": _initial_probabilities(model),
-        "corpus": {"name": encoded.name, "fingerprint": corpus.fingerprint},
+        "corpus": {"name": encoded.name, "fingerprint": read if encoded is corpus else corpus.fingerprint},
         "model": {
             "fingerprint": model.fingerprint,
             "vocabulary": model.vocabulary.fingerprint,

@@ -161,7 +161,11 @@ def create_strings(group: zarr.Group, path: str, values: Sequence[str], dimensio
 
     Lone surrogates become U+FFFD.
     """
-    clean = [v.encode("utf-8", "replace").decode("utf-8") for v in values]
+    try:
+        "".join(values).encode()  # all at once, since nearly no list has any
+        clean = list(values)
+    except UnicodeEncodeError:
+        clean = [v.encode("utf-8", "replace").decode("utf-8") for v in values]
     array = group.create_array(
         path, shape=(len(clean),), chunks=(max(1, len(clean)),), dtype=str, dimension_names=(dimension,),
         overwrite=True,

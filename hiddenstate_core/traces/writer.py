@@ -8,7 +8,7 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from hiddenstate_core.traces.checksums import (
     checksum_of_file,
     write_checksums,
 )
-from hiddenstate_core.traces.plan import Plan, Portion, portion_shards
+from hiddenstate_core.traces.plan import Plan, Portion, portion_shards, words_that_occur
 from hiddenstate_core.traces.schema import (
     FORMAT,
     SCHEMA,
@@ -33,7 +33,7 @@ from hiddenstate_core.traces.schema import (
     create_step_array,
     create_strings,
 )
-from hiddenstate_core.traces.shardfile import write_shard
+from hiddenstate_core.traces.shardfile import aligned_empty, write_shard
 from hiddenstate_core.traces.shards import ShardLayout
 
 __all__ = ["LEFT_BEHIND", "Progress", "Writer", "marked_files", "partial_of", "progress_of", "sweep"]
@@ -342,25 +342,33 @@ def _write_corpus(group: zarr.Group, folder: Path, plan: Plan) -> dict[str, File
     create_strings(group, "vocabulary/words", corpus.vocabulary.words, "token")
     # Only the words that occur: a trace of a hundred reviews need not carry the corpus' whole lexicon.
     kept = plan.kept
-    shown = corpus.surface if kept is None else corpus.surface[kept]
-    used = np.flatnonzero(np.bincount(shown, minlength=len(corpus.lexicon)))
+    used = plan.words if kept is None else words_that_occur(corpus, kept)
     number = np.zeros(len(corpus.lexicon), np.int32)
     number[used] = np.arange(len(used), dtype=np.int32)
-    surface = number[shown]
     create_strings(group, "lexicon/words", [corpus.lexicon[i] for i in used.tolist()], "word")
-    columns = {"tokens": corpus.tokens if kept is None else corpus.tokens[kept], "surface": surface}
+
+    def of_steps(ids: NDArray[np.int32]) -> Callable[[slice], NDArray[np.int32]]:
+        return lambda rows: ids[rows if kept is None else kept[rows]]
+
+    surface = of_steps(corpus.surface)
+    columns = {"tokens": of_steps(corpus.tokens), "surface": lambda rows: number[surface(rows)]}
     if kept is not None:
         _small(group, "sequences/lengths", corpus.lengths, ("sequence",))
-        columns["position"] = (kept - np.repeat(corpus.offsets[:-1], np.diff(plan.offsets))).astype(np.int32)
+        position = (kept - np.repeat(corpus.offsets[:-1], np.diff(plan.offsets))).astype(np.int32)
+        columns["position"] = position.__getitem__
     rows = min(_ID_ROWS, -(-plan.steps // chunk_rows(plan.steps)) * chunk_rows(plan.steps))
+    # One shard at a time, in memory that can be written from directly.
+    room = aligned_empty((rows,), np.int32)
     for name, ids in columns.items():
         array = StepArray(f"steps/{name}", None, "int32", "")
         create_step_array(group, array, plan.steps, rows, compressed=False)
         layout = _layout(plan, array, rows)
         for shard in range(layout.shards):
             start, stop = layout.span(shard)
+            here = room[: stop - start]
+            here[:] = ids(slice(start, stop))
             name = f"{array.path}/{layout.path(shard)}"
-            files[name] = write_shard(folder / name, ids[start:stop], layout, shard)
+            files[name] = write_shard(folder / name, here, layout, shard)
     return files
 
 
