@@ -23,9 +23,6 @@ class _Stack(threading.local):
         # Empty for whoever began before the list was replaced.
         return self._held.pop() if self._held else None
 
-    def clear(self) -> None:
-        self._held.clear()
-
     def __getitem__(self, place: int) -> Any:
         return self._held[place]
 
