@@ -1,4 +1,4 @@
-"""What the page spares Bokeh: style sheets that say what they said, and glyphs of nothing."""
+"""What the page has Bokeh do otherwise: paint nothing for nothing, and wait for a reader who hesitates."""
 
 from __future__ import annotations
 
@@ -50,6 +50,31 @@ def test_painting_writes_no_style_sheet_again_and_skips_what_is_empty(site: Site
     assert told["painted"], "the points were painted"
     assert all(told["painted"])
     assert told["news"] == ":host { display: none; }"
+    site.check()
+
+
+@pytest.mark.browser
+def test_a_reader_may_hesitate_before_a_stroke_and_within_a_click(site: Site) -> None:
+    visit = site()
+    page, mouse, long = visit.page, visit.page.mouse, 700  # ms; Bokeh's own patience is 300
+    x0, x1, y0, y1 = visit.selection.data.order("tsne").extent
+    page.get_by_role("button", name="Box", exact=True).click()
+    mouse.move(*visit.spot("hs-map", x0, y0))
+    mouse.down()
+    page.wait_for_timeout(long)
+    mouse.move(*visit.spot("hs-map", x1, (y0 + y1) / 2), steps=4)
+    mouse.up()
+    visit.until(lambda: len(visit.selection.strokes) == 1, "the box")
+    visit.drawn()
+    page.keyboard.press("Escape")
+    visit.until(lambda: visit.selection.strokes == (), "the end of it")
+    step = len(visit.trace.sequence_of_step) - 1
+    mouse.move(*visit.spot("hs-map", *visit.trace.projection("tsne").coordinates[step].tolist()))
+    mouse.down()
+    page.wait_for_timeout(long)
+    mouse.up()
+    visit.until(lambda: visit.selection.sequence is not None, "the click")
+    page.get_by_role("button", name="Pan", exact=True).click()
     site.check()
 
 

@@ -1,4 +1,5 @@
-// Spares the browser what Bokeh (3.9) does for nothing whenever it paints: half of the time that a map takes.
+// Spares the browser what Bokeh (3.9) does for nothing whenever it paints: half of the time that a map takes; and has it
+// wait for a reader who hesitates.
 (() => {
   const known = window.Bokeh
   if (typeof known?.require !== "function" || known.hiddenstateQuick) return
@@ -22,6 +23,14 @@
   replace("models/renderers/glyph_renderer", "GlyphRendererView", "_paint", (paint) => {
     return function (context) {
       if (this.model.data_source.get_length() !== 0) paint.call(this, context)
+    }
+  })
+  // It takes a button that is held for 300 ms for a press, of which the charts make nothing, and whoever holds it no
+  // longer begins a stroke or a click. A busy machine is slow enough for that as well.
+  const ours = (gestures) => gestures.handlers?.canvas_view?.plot_views?.some((view) => /^hs-/.test(view.model.name ?? ""))
+  replace("core/ui_gestures", "UIGestures", "_start_timeout", (start) => {
+    return function () {
+      if (!ours(this)) start.call(this)
     }
   })
   // It asks for the computed styles of all it paints, in case a style sheet says how ("--bk-..."). In a page of the
