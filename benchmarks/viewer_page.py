@@ -101,8 +101,11 @@ _WATCH = """() => {
     return null
   }
   const words = () => {
-    const known = window.watch.words
-    return known?.isConnected ? known : (window.watch.words = deep(document, ".hs-words"))
+    const { words: known, tree } = window.watch
+    if (known?.isConnected) return known
+    const found = (tree?.isConnected && tree.querySelector(".hs-words")) || deep(document, ".hs-words")
+    window.watch.tree = found?.getRootNode()
+    return (window.watch.words = found)
   }
   const probes = {
     map() {
@@ -113,7 +116,7 @@ _WATCH = """() => {
       const source = steps()
       const ids = source?.data.id ?? []
       const key = `${ids[0]}/${ids.length}`
-      // The watch looks for words only once there are others, so that it takes no time from what it measures.
+      // And among the words only once there are others.
       if (!ids.length || key === window.watch.was) return { key, done: false }
       return { key, done: words()?.querySelectorAll("[data-step]").length === ids.length && repainted() }
     },
@@ -133,11 +136,13 @@ _WATCH = """() => {
   }
   window.watch = {
     arm(probe, event) {
+      words() // looked for now, so that it takes no time from what is measured
       Object.assign(this, { probe, event, was: probes[probe]()?.key, begun: null, seconds: null, paints: painted() })
     },
     places,
     ready: () => map()?.current === true,
     words: null,
+    tree: null,
     paints: [],
   }
   const start = (event) => {

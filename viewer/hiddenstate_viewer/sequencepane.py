@@ -58,8 +58,9 @@ class SequencePane:
         self._palette, self._page = palette, page
         self.charts = SequenceCharts(palette, look)
         self.header, self.verdict, self._scaled = html(""), html(""), html("")
-        self.words = html("", sizing_mode="stretch_both", min_height=90)
-        self.player = html("")
+        # Of nothing yet: the browser notes where they are, and need not look for them once a sequence is chosen.
+        self.words = html(words_html(None, page), sizing_mode="stretch_both", min_height=90)
+        self.player = html(player_html(page, 0))
         readout = html(f'<div class="hs-readout" data-page="{page}" data-hint="{HINT}">{HINT}</div>')
         heading = pn.Row(
             self.header, button("Clear", selection.clear), sizing_mode="stretch_width", margin=0,

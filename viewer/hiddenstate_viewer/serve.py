@@ -199,10 +199,12 @@ class _Running:
         from tornado.httpserver import HTTPServer
         from tornado.ioloop import IOLoop
 
+        from hiddenstate_viewer.inline import inline_small_arrays
         from hiddenstate_viewer.present import keep_apart
         from hiddenstate_viewer.routes import ViewerApplication
 
         keep_apart()
+        inline_small_arrays()
         prefix = check_prefix(options.prefix)
         origins = frozenset(pair for text in options.origins for pair in check_origin(text))
         token = choose_token(options, public=not is_loopback(host) or public_origins(origins))

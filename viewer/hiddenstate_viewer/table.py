@@ -237,8 +237,8 @@ class SequenceTable:
         order = self.widget.order
         if not len(order):
             return
-        at = np.flatnonzero(order == self.selection.sequence)
-        row = 0 if not len(at) else int(np.clip(at[0] + by, 0, len(order) - 1))
+        at = self._place()
+        row = 0 if at is None else int(np.clip(at + by, 0, len(order) - 1))
         self.selection.select(int(order[row]))
 
     # -- what the widget asks ---------------------------------------------------------------------------------------
@@ -318,12 +318,20 @@ class SequenceTable:
         if not (any(event.name == "sequence" for event in events) and self._turn_to_read()):
             self.widget.mark()
 
+    def _place(self) -> int | None:
+        """Row of the sequence that is read, in the order displayed; None where it is not there."""
+        read = self.selection.sequence
+        if read is None:  # with which NumPy would compare row by row, as objects
+            return None
+        at = np.flatnonzero(self.widget.order == read)
+        return int(at[0]) if len(at) else None
+
     def _turn_to_read(self) -> bool:
         """Turn to the page of the sequence that is read; whether it was turned."""
-        at = np.flatnonzero(self.widget.order == self.selection.sequence)
-        if not len(at):
+        at = self._place()
+        if at is None:
             return False
-        page = int(at[0]) // self.widget.page_rows + 1
+        page = at // self.widget.page_rows + 1
         if page == self.widget.page:
             return False
         self.widget.page = page

@@ -19,9 +19,9 @@ _JOINS = "\u200d\ufe0f"
 
 
 def words_html(reading: Reading | None, page: str) -> str:
-    """Markup of a sequence's words; each is a ``span.hs-word`` with its step in ``data-step``."""
+    """Markup of a sequence's words, or of none; each is a ``span.hs-word`` with its step in ``data-step``."""
     if reading is None:
-        return ""
+        return f'<div class="hs-words" data-page="{escape(page)}"></div>'
     if not len(reading):
         inner = (
             '<span class="hs-caption">This sequence has no words: the prediction is that of the initial state.</span>'
