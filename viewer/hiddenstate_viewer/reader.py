@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hiddenstate_viewer.state import Selection
     from hiddenstate_viewer.trajectories import Path as Way
 
-__all__ = ["ModelDesk", "Typed", "Wish"]
+__all__ = ["ModelDesk", "Typed", "Wish", "caught_up"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,6 +285,11 @@ class ModelDesk:
                 self.prepare(name).add_done_callback(lambda _future: _readers().submit(work))
 
         _readers().submit(work)
+
+
+def caught_up() -> Future[None]:
+    """Done once all that is asked of the models by now was done."""
+    return _readers().submit(lambda: None)
 
 
 @functools.cache

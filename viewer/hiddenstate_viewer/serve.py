@@ -9,8 +9,10 @@ import logging
 import os
 import signal
 import threading
+import time
 import webbrowser
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,14 @@ from hiddenstate_viewer.catalogue import Catalogue, Served
 from hiddenstate_viewer.data import ViewData
 from hiddenstate_viewer.limits import check_arguments
 from hiddenstate_viewer.listening import bind, bracketed, is_loopback, own_names, shown_host
+from hiddenstate_viewer.pauses import without_long_pauses
 
 __all__ = ["ServeOptions", "Store", "ViewerServer", "serve", "start"]
 
 Store = Trace | str | os.PathLike[str]
 
+#: Seconds that pages which are open when all is loaded may stay so before what they hold counts as loaded, too.
+_VISITED = 30.0
 _log = logging.getLogger("hiddenstate.viewer")
 _TEMPLATE = """
 {% extends base %}
@@ -119,7 +124,8 @@ def serve(
     running = None
     try:
         running = _Running(stores, host, port, models, options or ServeOptions())
-        with _ended_by_signals(loop):
+        # A process that does something else as well (`start`) keeps its own garbage collection.
+        with _ended_by_signals(loop), without_long_pauses(loop, running.loaded):
             address = running.address
             if open_browser:
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
@@ -242,6 +248,17 @@ class _Running:
         self.catalogue.open()
         query = "" if token is None else f"?token={token}"
         self.address = f"http://{bracketed(shown_host(host))}:{self.port}{prefix}/{query}"
+        self._warmed: tuple[Future[None], float] | None = None
+
+    def loaded(self) -> bool:
+        """Whether nothing more is loaded that stays; pages that are open by then are waited for, but not for long."""
+        from hiddenstate_viewer.reader import caught_up
+
+        if self.catalogue.ready and self._warmed is None:
+            self._warmed = caught_up(), time.monotonic() + _VISITED
+        if self._warmed is None or not self._warmed[0].done():
+            return False
+        return not self.application.session_count or time.monotonic() > self._warmed[1]
 
 
 def _paths(stores: Store | Sequence[Store]) -> list[Path]:
