@@ -77,7 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("benchmarks: interrupted; --resume goes on with a --json file", file=sys.stderr)
+        rest = "; --resume goes on with a --json file" if hasattr(options, "resume") else ""
+        print(f"benchmarks: interrupted{rest}", file=sys.stderr)
         return 130
 
 

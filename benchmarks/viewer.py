@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class Plan:
 
 
 def run(plan: Plan, out: Path | None = None) -> dict[str, Any]:
-    """Measure each store in turn; returns the figures and writes them to `out` as JSON after each.
+    """Measure each store in turn; returns the figures and writes them to `out` as JSON as they come.
 
     Raises
     ------
@@ -79,10 +79,14 @@ def run(plan: Plan, out: Path | None = None) -> dict[str, Any]:
     """
     told: dict[str, Any] = {"schema": 1, "benchmark": "viewer", "rows": [], "machine": machine.describe()}
     stores = plan.stores or tuple(store_of(plan.folder, n) for n in plan.sizes)
-    for store in stores:
-        told["rows"].append(_measured(store, plan))
+
+    def keep() -> None:
         if out is not None:
             write_text(out, json.dumps(told, indent=1) + "\n")
+
+    for store in stores:
+        told["rows"].append(row := {"store": store.name, "states": Trace(store).steps, "load": machine.load()})
+        _measure(row, store, plan, keep)
     return told
 
 
@@ -138,18 +142,28 @@ def section(told: dict[str, Any]) -> str:
 # -- inside ---------------------------------------------------------------------------------------------------------
 
 
-def _measured(store: Path, plan: Plan) -> dict[str, Any]:
-    row: dict[str, Any] = {"store": store.name, "states": Trace(store).steps, "load": machine.load()}
+def _measure(row: dict[str, Any], store: Path, plan: Plan, keep: Callable[[], None]) -> None:
+    """Fill a row with the figures of a store, and keep it whenever there are more."""
+
+    def tell(what: str) -> None:
+        print(f"{store.name}: {what}", file=sys.stderr, flush=True)
+        keep()
+
     with _server(store) as (pid, address, seconds), browser() as engine:
         row["server_start"] = round(seconds, 2)
         row["memory_start"] = _memory(pid)
+        tell("the server is ready")
         row |= _one_session(engine, address, plan.moves)
         row["memory_one"] = _memory(pid)
+        tell(f"one session was measured, {row['memory_one']['rss']:,} MiB")
         if plan.sessions:
             row["sessions"], row["memory_sessions"] = plan.sessions, _many(engine, address, plan.sessions, pid)
+            tell(f"{plan.sessions} sessions at once, {row['memory_sessions']['rss']:,} MiB")
         if plan.opens:
-            row["memory_opens"] = _again(engine, address, plan.opens, pid)
-    return row
+            row["memory_opens"] = []
+            for opened in _again(engine, address, plan.opens, pid):
+                row["memory_opens"].append(opened)
+                tell(f"opened and closed {opened['opens']} of {plan.opens} times, {opened['rss']:,} MiB")
 
 
 def _one_session(engine: Any, address: str, moves: int) -> dict[str, Any]:
@@ -221,19 +235,17 @@ def _many(engine: Any, address: str, sessions: int, pid: int) -> dict[str, Any]:
             tab.close()
 
 
-def _again(engine: Any, address: str, opens: int, pid: int) -> list[dict[str, Any]]:
+def _again(engine: Any, address: str, opens: int, pid: int) -> Iterator[dict[str, Any]]:
     """Memory while a page is opened and closed again and again; the first tenth comes before the first figure."""
-    told = []
     every = max(1, opens // 10)
     for number in range(1, opens + 1):
         tab = Tab(engine, address)
         tab.open()
         tab.close()
         if number % every == 0:
-            told.append({"opens": number, **_memory(pid)})
+            yield {"opens": number, **_memory(pid)}
     time.sleep(min(20, opens))  # sessions whose page is gone are swept every few seconds
-    told.append({"opens": opens, **_memory(pid)})
-    return told
+    yield {"opens": opens, **_memory(pid)}
 
 
 @contextlib.contextmanager
