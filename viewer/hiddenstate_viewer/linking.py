@@ -16,7 +16,7 @@ from hiddenstate_viewer.options import ViewOptions
 from hiddenstate_viewer.theme import SMALL
 from hiddenstate_viewer.trajectories import Foreground
 
-__all__ = ["connect", "join", "linking_script", "player_html", "rules_source"]
+__all__ = ["connect", "join", "linking_script", "lost_script", "player_html", "quick_script", "rules_source"]
 
 
 @functools.cache
@@ -29,6 +29,12 @@ def linking_script() -> str:
 def quick_script() -> str:
     """JavaScript that has Bokeh paint faster; harmless to run twice."""
     return f";{_script('quick.js')}\n"
+
+
+@functools.cache
+def lost_script() -> str:
+    """JavaScript that knows what to do once the server is out of reach: ``window.hiddenstateLost()``."""
+    return f";{_script('lost.js')}\n"
 
 
 def player_html(page: str, length: int) -> str:

@@ -242,6 +242,7 @@ class _Running:
             for one in sockets:
                 one.close()
             raise
+        self.http = http
         self.server = BaseServer(IOLoop.current(), self.application, http)
         asyncio.get_event_loop().set_exception_handler(_unheard)
         self.server.start()
@@ -273,9 +274,13 @@ def _page_of(served: Served) -> Callable[[], Any]:
 
     def page() -> Any:
         import panel as pn
+        from panel.io.resources import get_dist_path
 
         from hiddenstate_viewer.theme import LIGHT, LOOKS, PAGE_CSS
 
+        # Panel does so for a page that is asked for; a browser that comes back after its session was given up (a slow
+        # line, a laptop that slept) asks for none, and would be sent to another server for style sheets.
+        pn.state.curdoc.template_variables["dist_url"] = get_dist_path()
         arguments = check_arguments(pn.state.session_args or {})
         try:
             data = served.data
@@ -314,9 +319,11 @@ def _template(title: str, css: str, view: Any) -> Any:
     import json
 
     import panel as pn
+    from bokeh.events import ConnectionLost
+    from bokeh.models import CustomJS
 
     from hiddenstate_viewer.ahead import write_ahead
-    from hiddenstate_viewer.linking import quick_script
+    from hiddenstate_viewer.linking import lost_script, quick_script
 
     # As a string of Jinja's, the title is text whatever the folder is called.
     quoted = json.dumps(title)
@@ -326,6 +333,7 @@ def _template(title: str, css: str, view: Any) -> Any:
 
         def server_doc(self, doc: Any = None, title: str | None = None, location: Any = True) -> Any:
             doc = pn.state.curdoc if doc is None else doc
+            doc.js_on_event(ConnectionLost, CustomJS(code="window.hiddenstateLost?.()"))
             with doc.models.freeze():  # they are counted once, at the end
                 served = super().server_doc(doc, title, location)
             write_ahead(doc)
@@ -335,7 +343,7 @@ def _template(title: str, css: str, view: Any) -> Any:
             return "PageTemplate()"
 
     # The title last: a folder may be called as one of the other places is.
-    page = _TEMPLATE.replace("SCRIPT", quick_script()).replace("CSS", css)
+    page = _TEMPLATE.replace("SCRIPT", quick_script() + lost_script()).replace("CSS", css)
     template = PageTemplate(page.replace("TITLE", "{{ " + quoted + " | e }}"))
     template.add_panel("page", view)
     return template
@@ -386,6 +394,8 @@ def _close(running: _Running | None, loop: asyncio.AbstractEventLoop) -> None:
     if running is not None:
         with contextlib.suppress(Exception):
             running.server.stop()
+        with contextlib.suppress(Exception):  # else a browser waits for an answer on one that it has kept
+            loop.run_until_complete(running.http.close_all_connections())
         with contextlib.suppress(Exception):
             running.catalogue.close()
     with contextlib.suppress(Exception):
