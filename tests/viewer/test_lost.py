@@ -34,6 +34,7 @@ def test_a_page_says_that_its_server_is_gone_and_comes_back_as_it_was(stores: di
     told = page.get_by_role("alert")
     told.wait_for()
     assert told.inner_text().startswith("The connection to the server is lost.")
+    assert page.locator(".hs-page").evaluate("(it) => getComputedStyle(it).opacity") == "0.55"
     with start(stores["binary"], port=first.port, options=ServeOptions(token="another-token-of-it")) as second:
         assert second.port == first.port
         page.get_by_text("with another token").wait_for()

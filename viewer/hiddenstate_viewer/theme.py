@@ -79,7 +79,7 @@ html, body {{ margin: 0; height: 100%; background: {PAPER_CSS}; overflow: hidden
 .hs-lost {{ position: fixed; top: {UNIT}px; left: 50%; transform: translateX(-50%); z-index: 1001; padding: 8px 14px;
   box-sizing: border-box; width: max-content; max-width: calc(100vw - 16px); border-radius: 8px; font-size: {TEXT}px;
   background: {INK_CSS}; color: {CARD_CSS}; box-shadow: 0 2px 8px rgba(0,0,0,.18); }}
-body:has(.hs-lost) > :not(.hs-lost) {{ opacity: .55; pointer-events: none; }}
+body:has(.hs-lost) .hs-page {{ opacity: .55; pointer-events: none; }}
 """
 
 #: Of a name in two halves, which lose their inner ends where room is short, whole letters each. The first may break
