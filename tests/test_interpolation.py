@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -35,10 +35,14 @@ def _errors(y: NDArray[np.float32], method: Interpolation) -> tuple[float, float
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 99), n=st.integers(2, 300), log_extent=st.floats(-6, 1))
+@example(seed=0, n=2, log_extent=0.75)
 def test_small_maps_are_exact_to_rounding(seed: int, n: int, log_extent: float) -> None:
-    force, total = _errors(_cloud(seed, n, 10.0**log_extent), Interpolation())
+    y = _cloud(seed, n, 10.0**log_extent)
+    force, total = _errors(y, Interpolation())
+    _, z = oracle.repulsion(y.astype(np.float64))
     assert force < 1e-3
-    assert total < 1e-4
+    # The grid sums each point with itself as well: of few points far apart, Z is what little is left without these n.
+    assert total * z < 1e-4 * (z + n)
 
 
 def test_the_error_falls_with_the_fourth_power_of_the_spacing() -> None:

@@ -63,7 +63,11 @@ def test_a_browser_that_comes_after_its_session_was_given_up_is_given_another_on
         tab.page.goto(f"{server.address}?sequence=4")
         tab.page.locator(ROWS).nth(4).wait_for()
         tab.page.locator(".hs-word").first.wait_for()
-        heights = [tab.page.locator(ROWS).nth(i).bounding_box()["height"] for i in range(3)]
+
+        def shaped() -> bool:
+            box = tab.page.locator(ROWS).nth(2).bounding_box()  # None while the rows are made anew
+            return box is not None and 20 < box["height"] < 40
+
+        tab.until(shaped, "rows of the shape that the style sheets give them")
     assert tab.complaints == [], tab.complaints
     assert tab.strangers == []
-    assert all(20 < height < 40 for height in heights), "rows have the shape that the style sheets give them"

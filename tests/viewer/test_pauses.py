@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hiddenstate_viewer import pauses
@@ -24,6 +26,12 @@ def often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(pauses, "_EVERY", 0.001)
     yield
     gc.unfreeze()
+
+
+def run(serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """In a thread of its own: where a browser is driven, this one has an event loop already."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(serve())).result()
 
 
 async def until_frozen() -> None:
@@ -51,7 +59,7 @@ def test_what_is_loaded_is_left_out_and_what_comes_later_is_collected() -> None:
         gc.collect()
         assert kept() is None
 
-    asyncio.run(serve())
+    run(serve)
 
 
 def test_nothing_is_left_out_before_all_is_loaded() -> None:
@@ -61,7 +69,7 @@ def test_nothing_is_left_out_before_all_is_loaded() -> None:
             assert gc.get_freeze_count() == 0
         await asyncio.sleep(0.05)
 
-    asyncio.run(serve())
+    run(serve)
 
 
 def test_somebody_elses_freeze_stays() -> None:
@@ -71,5 +79,5 @@ def test_somebody_elses_freeze_stays() -> None:
 
     gc.freeze()
     before = gc.get_freeze_count()
-    asyncio.run(serve())
+    run(serve)
     assert gc.get_freeze_count() >= before
