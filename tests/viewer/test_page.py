@@ -13,7 +13,7 @@ import pytest
 from hiddenstate_viewer import map as maps
 
 from tests.fakes import make_trace
-from tests.viewer.browsing import ROWS, Site, visiting
+from tests.viewer.browsing import DEEP, ROWS, Site, visiting
 
 pytestmark = pytest.mark.browser
 KINDS = ("binary", "five", "many", "bare", "deep", "both", "sparse", "unlabelled", "trained")
@@ -41,6 +41,23 @@ def test_nothing_selected_shows_the_data_set(go: Site) -> None:
     assert not visit.page.locator(".hs-words").is_visible()
     assert visit.page.locator(".hs-tips").is_visible()
     assert visit.query == {}
+
+
+def test_the_first_row_is_in_its_hidden_pane_before_it_is_chosen(go: Site) -> None:
+    go.leave()
+    visit = go("five")
+    first = int(visit.session.table.widget.order[0])
+    visit.wait(f"(name) => ({DEEP})('.hs-id')?.textContent === name", visit.trace.ids[first])
+    assert visit.selection.sequence is None
+    assert visit.query == {}
+    assert not visit.page.locator(".hs-id").is_visible()
+    assert visit.page.locator(".hs-tips").is_visible()
+    assert visit.source("steps", "word") == []
+    visit.select(5)
+    visit.do(visit.session._prepare)  # never over what is read
+    visit.sync()
+    assert visit.page.locator(".hs-id").text_content() == visit.trace.ids[5]
+    go.leave()
 
 
 @pytest.mark.parametrize("name", KINDS)

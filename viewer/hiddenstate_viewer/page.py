@@ -13,6 +13,7 @@ What scripts and tests may rely on, in the page and in the report alike:
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import uuid
 from collections.abc import Callable, Mapping
@@ -55,6 +56,8 @@ TIPS = """<div class="hs-tips">
 </div>"""
 _LEFT = "0 0 clamp(368px, 27vw, 560px)"
 _RIGHT = "0 0 clamp(420px, 31vw, 700px)"
+#: Milliseconds from the map's first picture until the browser has built the table as well.
+_QUIET = 1_200
 
 
 def build_page(trace: Trace | ViewData) -> Any:
@@ -225,8 +228,26 @@ class Page:
     def _table_card(self) -> Any:
         if self.keys:  # in a page of its own the map comes first
             self.table.come(now=False)
-            self.maps[0].once_shown(functools.partial(self.table.come, now=True))
+            self.maps[0].once_shown(self._complete)
         return card(self.search.chips, self.table.view, flex=_RIGHT)
+
+    def _complete(self) -> None:
+        """Have the table come, now that the map is on the screen, and later, when all is quiet, `_prepare`."""
+        self.table.come(now=True)
+        document = pn.state.curdoc
+        if document is not None and self.selection.sequence is None:
+            document.add_timeout_callback(lambda: self._locked(self._prepare), _QUIET)
+
+    def _prepare(self) -> None:
+        """Write the table's first sequence into its pane while that is hidden.
+
+        A browser that lays such a pane out and paints such charts for the first time takes a third longer for it, which
+        the reader would wait for with the first sequence chosen.
+        """
+        order, s = self.table.widget.order, self.selection
+        if s.sequence is None and len(order):
+            with contextlib.suppress(HiddenStateError):  # whoever chooses it is told
+                self.sequence_pane.read(self._read(int(order[0])))
 
     # -- following --------------------------------------------------------------------------------------------------
 
@@ -256,11 +277,7 @@ class Page:
     def _show_sequence(self) -> None:
         s = self.selection
         try:
-            reading = None
-            if s.sequence is not None:
-                reading = self.data.reading(
-                    s.sequence, s.layer, quantity=s.quantity, direction=s.direction, look=self.look
-                )
+            reading = None if s.sequence is None else self._read(s.sequence)
         except HiddenStateError as error:  # the store was damaged or taken away while it was served
             self._reading = None
             self.sequence_pane.fail(error)
@@ -274,6 +291,10 @@ class Page:
         self._show_paths()
         self._turn()
         self._show_legend()
+
+    def _read(self, sequence: int) -> Reading:
+        s = self.selection
+        return self.data.reading(sequence, s.layer, quantity=s.quantity, direction=s.direction, look=self.look)
 
     def _turn(self) -> None:
         """The left column is the sequence's if there is one, else the data set's."""
