@@ -27,6 +27,7 @@ from hiddenstate_core.traces.stages import (
     Stage,
     compiled_next_words,
     compiled_stage,
+    has_wide_kernels,
     needed_params,
     stages,
 )
@@ -199,7 +200,11 @@ class Engine:
         """The groups that a stage of a portion is run in."""
         lane = self._lanes[0]
         widest = widest_columns(self.plan) * lane.devices
-        groups = pack(task.lengths, widest, block_steps(self.plan, widest // lane.devices), max(8, lane.devices))
+        wide = has_wide_kernels(self.plan.spec)
+        groups = pack(
+            task.lengths, widest, block_steps(self.plan, widest // lane.devices), max(8, lane.devices),
+            atonce=1 if wide else 2, overhead=32 if wide else 8,
+        )  # fmt: skip
         if task.number == 0:
             with self._lock:
                 self.steps_run += int(task.lengths.sum())

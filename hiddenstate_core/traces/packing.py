@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 __all__ = ["Group", "pack", "padding"]
 
-#: Cost of a step of the whole batch, whatever its columns, in steps of one column.
-_OVERHEAD = 8
 #: Columns are filled to this length at least, so that a group is worth its start.
 _SHORTEST = 256
 #: About as many groups are made of a long run of sequences: enough to share out to threads.
@@ -67,7 +65,9 @@ class Group:
         return found.reshape(self.length, self.columns)
 
 
-def pack(lengths: NDArray[np.int64], widest: int, block: int, fewest: int = 8) -> list[Group]:
+def pack(
+    lengths: NDArray[np.int64], widest: int, block: int, fewest: int = 8, *, atonce: int = 2, overhead: int = 8
+) -> list[Group]:
     """Share sequences out to groups of columns with little padding.
 
     The longest sequence that is left decides how long a group's columns are; sequences, longest first, go to the
@@ -85,6 +85,10 @@ def pack(lengths: NDArray[np.int64], widest: int, block: int, fewest: int = 8) -
         Columns' lengths are multiples of this.
     fewest : int
         Fewest columns of a group.
+    atonce : int
+        Groups that are to have work at the same time: no group takes more than about this part of all steps.
+    overhead : int
+        What a step of a whole group costs whatever its columns, in steps of one column.
 
     Returns
     -------
@@ -96,12 +100,11 @@ def pack(lengths: NDArray[np.int64], widest: int, block: int, fewest: int = 8) -
     sizes: list[int] = lengths.tolist()
     groups: list[Group] = []
     left = int(lengths.sum())
-    # No group takes more than about half of all steps, so that two threads have work at once.
-    most = left // 2
+    most = left // atonce
     while widest >= 2 * fewest and widest * max(int(lengths.max(initial=1)), _SHORTEST) > most:
         widest //= 2
     while waiting:
-        columns, length = _shape(sizes[waiting[0]], left, most, (widest, fewest), block)
+        columns, length = _shape(sizes[waiting[0]], left, most, (widest, fewest), block, overhead)
         group, waiting = _fill(waiting, sizes, columns, length)
         groups.append(group)
         left -= int(lengths[group.sequences].sum())
@@ -113,7 +116,7 @@ def padding(groups: Sequence[Group], lengths: NDArray[np.int64]) -> tuple[int, i
     return int(sum(lengths[g.sequences].sum() for g in groups)), sum(g.length * g.columns for g in groups)
 
 
-def _shape(longest: int, left: int, most: int, limits: tuple[int, int], block: int) -> tuple[int, int]:
+def _shape(longest: int, left: int, most: int, limits: tuple[int, int], block: int, overhead: int) -> tuple[int, int]:
     """Columns of the next group and their length, for `left` steps of which one sequence takes `longest`."""
 
     widest, fewest = limits
@@ -132,7 +135,7 @@ def _shape(longest: int, left: int, most: int, limits: tuple[int, int], block: i
     while columns >= fewest:
         steps = rounded(max(longest, -(-left // columns)))
         # An uneven share costs a group of its own, about as long as the longest of the sequences that did not fit.
-        cost = (steps + longest / 4) * (_OVERHEAD + columns)
+        cost = (steps + longest / 4) * (overhead + columns)
         if cost < cheapest:
             best, cheapest = (columns, steps), cost
         columns //= 2

@@ -36,6 +36,8 @@ Program = Callable[..., Any]
 TOP = "top"
 #: Name of the table among a stage's parameters.
 TABLE = "table"
+#: Hidden units beyond which no core's cache holds a recurrent kernel.
+_WIDE = 512
 #: Most bytes of a network's tables: beyond, rows come from memory so slowly that computing them is as fast.
 _TABLE_BYTES = 2**27
 PROBABILITIES = "steps/probabilities"
@@ -67,10 +69,19 @@ class Layout:
         """Whether the columns are shared out to several devices by the compiler."""
         return isinstance(self.columns, jax.sharding.NamedSharding)
 
-    def compiler_options(self) -> dict[str, bool | str | int | float]:
+    def compiler_options(self, spec: ModelSpec) -> dict[str, bool | str | int | float]:
         """On a CPU, threads run a group of columns each: a product shared out to all cores besides would only wait."""
         (device, *_) = self.everywhere.device_set
-        return {"xla_cpu_multi_thread_eigen": False} if device.platform == "cpu" else {}
+        return {"xla_cpu_multi_thread_eigen": False} if device.platform == "cpu" and not has_wide_kernels(spec) else {}
+
+
+def has_wide_kernels(spec: ModelSpec) -> bool:
+    """Whether a CPU reads a recurrent kernel from memory at every step (16 bytes times the units' square, for an LSTM).
+
+    That takes about as long as the step's products with it, so that one group of columns, whose products are shared out
+    to all cores, is better than two groups of half as many at once.
+    """
+    return jax.default_backend() == "cpu" and max(spec.hidden) > _WIDE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -274,7 +285,7 @@ def _jitted(spec: ModelSpec, stage: Stage, layout: Layout) -> Program:
     shardings = (layout.everywhere, layout.columns, layout.columns, layout.rows) if layout.spread else None
     run = _program(spec, stage)
     if shardings is None:
-        return jax.jit(run, donate_argnums=(3,), compiler_options=layout.compiler_options())
+        return jax.jit(run, donate_argnums=(3,), compiler_options=layout.compiler_options(spec))
     return jax.jit(run, donate_argnums=(3,), in_shardings=shardings)
 
 
