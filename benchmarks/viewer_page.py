@@ -150,7 +150,7 @@ _WATCH = """() => {
     window.watch.begun = performance.now()
     window.watch.paints = painted()
   }
-  for (const name of ["wheel", "pointermove", "pointerup", "keydown"]) document.addEventListener(name, start, true)
+  for (const name of ["wheel", "pointermove", "pointerdown", "keydown"]) document.addEventListener(name, start, true)
   const frame = () => {
     const watch = window.watch
     if (watch.begun !== null && watch.seconds === null) {
@@ -242,7 +242,7 @@ class Tab:
         """Click a row of the table, counted from its top; seconds until its sequence is there, as in `select_next`."""
         cell = self.page.locator(".hs-table .tabulator-row").nth(row).locator(".tabulator-cell").nth(1)
         cell.hover()
-        return self._timed("sequence", "pointerup", lambda: cell.click(position={"x": 12, "y": 8}))
+        return self._timed("sequence", "pointerdown", lambda: cell.click(position={"x": 12, "y": 8}))
 
     def hover(self, x: float, y: float) -> float | None:
         """Rest on a place; seconds until the tooltip is there, None where nothing lies under it."""

@@ -203,7 +203,7 @@ class Engine:
         wide = has_wide_kernels(self.plan.spec)
         groups = pack(
             task.lengths, widest, block_steps(self.plan, widest // lane.devices), max(8, lane.devices),
-            atonce=1 if wide else 2, overhead=32 if wide else 8,
+            at_once=1 if wide else 2, overhead=32 if wide else 8,
         )  # fmt: skip
         if task.number == 0:
             with self._lock:
@@ -376,8 +376,9 @@ def widest_columns(plan: Plan) -> int:
     large enough that reading them at every step would cost more."""
     if jax.default_backend() != "cpu":
         return 1024
-    units = max(plan.spec.hidden)
-    return 64 if units <= 160 else 256 if units <= 512 else 512
+    if has_wide_kernels(plan.spec):
+        return 512
+    return 64 if max(plan.spec.hidden) <= 160 else 256
 
 
 def block_steps(plan: Plan, columns: int) -> int:

@@ -66,7 +66,7 @@ class Group:
 
 
 def pack(
-    lengths: NDArray[np.int64], widest: int, block: int, fewest: int = 8, *, atonce: int = 2, overhead: int = 8
+    lengths: NDArray[np.int64], widest: int, block: int, fewest: int = 8, *, at_once: int = 2, overhead: int = 8
 ) -> list[Group]:
     """Share sequences out to groups of columns with little padding.
 
@@ -85,7 +85,7 @@ def pack(
         Columns' lengths are multiples of this.
     fewest : int
         Fewest columns of a group.
-    atonce : int
+    at_once : int
         Groups that are to have work at the same time: no group takes more than about this part of all steps.
     overhead : int
         What a step of a whole group costs whatever its columns, in steps of one column.
@@ -100,7 +100,7 @@ def pack(
     sizes: list[int] = lengths.tolist()
     groups: list[Group] = []
     left = int(lengths.sum())
-    most = left // atonce
+    most = left // at_once
     while widest >= 2 * fewest and widest * max(int(lengths.max(initial=1)), _SHORTEST) > most:
         widest //= 2
     while waiting:

@@ -70,7 +70,10 @@ class Layout:
         return isinstance(self.columns, jax.sharding.NamedSharding)
 
     def compiler_options(self, spec: ModelSpec) -> dict[str, bool | str | int | float]:
-        """On a CPU, threads run a group of columns each: a product shared out to all cores besides would only wait."""
+        """On a CPU, threads run a group of columns each: a product shared out to all cores besides would only wait.
+
+        But where kernels are wide, one group runs at a time, and its products are shared out.
+        """
         (device, *_) = self.everywhere.device_set
         return {"xla_cpu_multi_thread_eigen": False} if device.platform == "cpu" and not has_wide_kernels(spec) else {}
 

@@ -17,16 +17,16 @@ from hiddenstate_core.traces.packing import pack, padding
     widest=st.sampled_from([8, 64, 512]),
     block=st.sampled_from([1, 4, 32]),
     fewest=st.sampled_from([1, 8]),
-    atonce=st.sampled_from([1, 2]),
+    at_once=st.sampled_from([1, 2]),
     backward=st.booleans(),
 )
 def test_every_step_runs_once_and_in_order(
-    lengths: list[int], widest: int, block: int, fewest: int, atonce: int, backward: bool
+    lengths: list[int], widest: int, block: int, fewest: int, at_once: int, backward: bool
 ) -> None:
     sizes = np.array(lengths, np.int64)
     first = np.cumsum(sizes) - sizes
     seen = []
-    for group in pack(sizes, widest, block, fewest, atonce=atonce):
+    for group in pack(sizes, widest, block, fewest, at_once=at_once):
         assert group.length % block == 0
         assert fewest <= group.columns <= max(widest, fewest)
         steps = group.steps(first[group.sequences], sizes[group.sequences], backward=backward)
@@ -63,7 +63,7 @@ def test_reviews_are_run_with_little_padding_in_few_widths() -> None:
 
 def test_one_group_at_a_time_is_twice_as_wide() -> None:
     lengths = np.clip(np.exp(np.random.default_rng(0).normal(5.2, 0.65, 350)), 4, 1000).astype(np.int64)
-    two, one = (pack(lengths, 512, 4, atonce=share, overhead=8 * share) for share in (2, 1))
+    two, one = (pack(lengths, 512, 4, at_once=share, overhead=8 * share) for share in (2, 1))
     assert max(group.columns for group in one) == 2 * max(group.columns for group in two)
     for groups in (two, one):
         real, run = padding(groups, lengths)
