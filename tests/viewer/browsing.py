@@ -115,6 +115,7 @@ class Visit:
         self.sync()
         self.words(None)
         self.page.locator(ROWS).first.wait_for()
+        self.until(lambda: self.query == {}, "the address of a fresh page")  # it follows a little later
 
     def words(self, sequence: int | None) -> None:
         """Wait until a sequence is the one that is read, on both sides of the wire."""
