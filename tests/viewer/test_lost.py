@@ -71,3 +71,28 @@ def test_a_browser_that_comes_after_its_session_was_given_up_is_given_another_on
         tab.until(shaped, "rows of the shape that the style sheets give them")
     assert tab.complaints == [], tab.complaints
     assert tab.strangers == []
+
+
+def test_a_page_whose_websocket_is_not_let_through_says_so_until_it_comes(stores: dict[str, Path], tab: Tab) -> None:
+    page = tab.page
+    closed = [True]
+
+    def socket(route: Any) -> None:
+        route.close() if closed[0] else route.connect_to_server()
+
+    page.route_web_socket("**/ws*", socket)
+    with start(stores["binary"]) as server:
+        until(lambda: server.ready)
+        page.goto(server.address)
+        told = page.get_by_role("alert")
+        told.wait_for()
+        assert "let the proxy pass WebSockets on, and start the server with --origin" in told.inner_text()
+        box = told.bounding_box()
+        assert box is not None
+        assert box["width"] <= 640
+        assert box["height"] < 80
+        closed[0] = False
+        page.reload()
+        page.locator(ROWS).nth(3).wait_for()
+        page.wait_for_timeout(11_000)  # longer than a page that comes late is waited for
+        assert not told.is_visible()

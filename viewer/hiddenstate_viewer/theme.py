@@ -77,8 +77,8 @@ SMALL, TEXT, HEAD, FIGURE = 11, 13, 15, 22
 PAGE_CSS = f"""
 html, body {{ margin: 0; height: 100%; background: {PAPER_CSS}; overflow: hidden; font-family: {FONT}; }}
 .hs-lost {{ position: fixed; top: {UNIT}px; left: 50%; transform: translateX(-50%); z-index: 1001; padding: 8px 14px;
-  box-sizing: border-box; width: max-content; max-width: calc(100vw - 16px); border-radius: 8px; font-size: {TEXT}px;
-  background: {INK_CSS}; color: {CARD_CSS}; box-shadow: 0 2px 8px rgba(0,0,0,.18); }}
+  box-sizing: border-box; width: max-content; max-width: min(640px, 100vw - 16px); border-radius: 8px;
+  font-size: {TEXT}px; background: {INK_CSS}; color: {CARD_CSS}; box-shadow: 0 2px 8px rgba(0,0,0,.18); }}
 body:has(.hs-lost) .hs-page {{ opacity: .55; pointer-events: none; }}
 """
 
