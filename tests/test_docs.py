@@ -22,12 +22,19 @@ def blocks(page: Path, *, data: bool) -> list[str]:
     return [code for info, code in found if ("data" in info.split()) == data and "no-run" not in info.split()]
 
 
-def execute(code: str, folder: Path) -> None:
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment of processes that share what JAX has compiled, so that not each compiles the same again."""
+    folder = tmp_path_factory.mktemp("compiled")
+    return {"JAX_COMPILATION_CACHE_DIR": str(folder), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+
+
+def execute(code: str, folder: Path, environment: dict[str, str]) -> None:
     """Run code in a process of its own, in an empty folder, with warnings as errors where they are ours."""
     child = subprocess.run(
         [sys.executable, "-W", "error::DeprecationWarning:hiddenstate_core", "-c", code],
         cwd=folder, capture_output=True, text=True, check=False, timeout=600,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'viewer'}"},
+        env={**os.environ, **environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'viewer'}"},
     )  # fmt: skip
     assert child.returncode == 0, f"{code}\n{child.stderr[-3000:]}"
 
@@ -50,17 +57,21 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, data=False)], ids=lambda p: p.name)
-def test_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_blocks_of_a_page_run_in_order(
+    page: Path, tmp_path: Path, compiled: dict[str, str], request: pytest.FixtureRequest
+) -> None:
     code = "\n\n".join(blocks(page, data=False))
     if "hiddenstate-stdlib/" in code:
         shutil.copytree(request.getfixturevalue("demonstration"), tmp_path / "hiddenstate-stdlib")
-    execute(code, tmp_path)
+    execute(code, tmp_path, compiled)
 
 
 @pytest.mark.data
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, data=True)], ids=lambda p: p.name)
-def test_blocks_that_need_the_archives_run(page: Path, tmp_path: Path, real_data: Path) -> None:
-    execute("\n\n".join(blocks(page, data=True)), tmp_path)
+def test_blocks_that_need_the_archives_run(
+    page: Path, tmp_path: Path, compiled: dict[str, str], real_data: Path
+) -> None:
+    execute("\n\n".join(blocks(page, data=True)), tmp_path, compiled)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
