@@ -63,14 +63,16 @@ def worst_difference(model: Model, folder: Path, tokens: np.ndarray[tuple[int], 
     hidden=st.lists(st.integers(1, 40), min_size=1, max_size=3).map(tuple),
     embedding=st.integers(1, 40),
     length=st.integers(1, 500),
-    scale=st.sampled_from([0.05, 0.2, 0.4]),
+    radius=st.sampled_from([0.2, 0.7, 1.4]),
     seed=st.integers(0, 2**31),
 )
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_state_equals_the_float64_lstm(
-    tmp_path: Path, hidden: tuple[int, ...], embedding: int, length: int, scale: float, seed: int
+    tmp_path: Path, hidden: tuple[int, ...], embedding: int, length: int, radius: float, seed: int
 ) -> None:
-    model = random_model(hidden, embedding, 30, 4, scale, seed)
+    # Eigenvalues of the recurrent blocks reach about as far as `radius`; with far larger ones a network is chaotic, and
+    # float32 a hundred times as far from float64 after some hundred steps.
+    model = random_model(hidden, embedding, 30, 4, radius / max(hidden) ** 0.5, seed)
     model.save(tmp_path / "model")
     tokens = np.random.default_rng(seed).integers(0, 30, length).astype(np.int32)
     assert worst_difference(model, tmp_path / "model", tokens) < TOLERANCE
