@@ -312,11 +312,11 @@ def compiled_next_words(top: int, layout: Layout) -> Program:
 
 @functools.lru_cache(maxsize=64)
 def _jitted(spec: ModelSpec, stage: Stage, layout: Layout) -> Program:
-    shardings = (layout.everywhere, layout.columns, layout.columns, layout.rows) if layout.spread else None
-    run = _program(spec, stage)
-    if shardings is None:
-        return jax.jit(run, donate_argnums=(3,), compiler_options=layout.compiler_options(spec))
-    return jax.jit(run, donate_argnums=(3,), in_shardings=shardings)
+    run, options = _program(spec, stage), layout.compiler_options(spec)
+    if not layout.spread:
+        return jax.jit(run, donate_argnums=(3,), compiler_options=options)
+    shardings = (layout.everywhere, layout.columns, layout.columns, layout.rows)
+    return jax.jit(run, donate_argnums=(3,), in_shardings=shardings, compiler_options=options)
 
 
 @functools.lru_cache(maxsize=64)
