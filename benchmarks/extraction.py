@@ -152,17 +152,19 @@ def section(told: dict[str, Any]) -> str:
             )
     lines += [
         "",
-        "| units | in memory s | raw write s | end to end s | share of the slower | CPU s of each | GB |",
-        "| ---: | ---: | ---: | ---: | ---: | :--- | ---: |",
+        "| units | in memory s | raw write s | end to end s | share of the slower | in memory, ready s | share then "
+        "| CPU s of the four | GB |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | :--- | ---: |",
     ]
     for (units, system), row in by.items():
         if system == "hiddenstate":
-            memory, raw, store = row["memory"], row["raw"], row["store"]
-            slower = max(memory["seconds"], raw["seconds"])
+            memory, raw, store, ready = (row[name] for name in ("memory", "raw", "store", "ready"))
+            slower, best = (max(one["seconds"], raw["seconds"]) for one in (memory, ready))
             lines.append(
                 f"| {units} | {memory['seconds']:.2f} | {raw['seconds']:.2f} | {store['seconds']:.2f} "
-                f"| {slower / store['seconds']:.0%} "
-                f"| {memory['cpu']:.2f}, {raw['cpu']:.2f}, {store['cpu']:.2f} | {row['bytes'] / 1e9:.2f} |"
+                f"| {slower / store['seconds']:.0%} | {ready['seconds']:.2f} | {best / store['seconds']:.0%} "
+                f"| {', '.join(format(one['cpu'], '.2f') for one in (memory, raw, store, ready))} "
+                f"| {row['bytes'] / 1e9:.2f} |"
             )
     return "\n".join(lines)
 
@@ -234,7 +236,7 @@ def _peak_flops() -> float:
 def _hiddenstate(task: Task) -> dict[str, Any]:
     from hiddenstate_core.models import Model, ModelSpec
     from hiddenstate_core.models.network import parameter_shapes
-    from hiddenstate_core.traces import ExtractOptions, Record, extract
+    from hiddenstate_core.traces import ExtractOptions, Record, extract, record_states
     from hiddenstate_core.traces.engine import Engine
     from hiddenstate_core.traces.plan import make_plan
     from hiddenstate_core.traces.record import as_record
@@ -278,9 +280,15 @@ def _hiddenstate(task: Task) -> dict[str, Any]:
             for path in (store, folder / "raw"):
                 shutil.rmtree(path, ignore_errors=True)
             os.sync()  # what the job before left to be written is not this one's
+            _touch(size + 2**28)
 
         shard = make_plan(model, corpus, record).shard * units * 4
-        jobs = {"memory": in_memory, "raw": lambda: _write_raw(folder / "raw", size, shard), "store": record_store}
+        jobs: dict[str, Callable[[], Any]] = {
+            "ready": in_memory,
+            "memory": lambda: record_states(model, corpus, record=record),
+            "raw": lambda: _write_raw(folder / "raw", size, shard),
+            "store": record_store,
+        }
         answer |= _timed(jobs, task["repeats"], clear)
     finally:
         shutil.rmtree(folder)
@@ -308,6 +316,15 @@ def _corpus(lengths: NDArray[np.int64]) -> Any:
         splits=("test",),
         ids=tuple(map(str, range(count))),
     )
+
+
+def _touch(size: int) -> None:
+    """Use memory and give it back, so that whichever job needs some next gets it equally fast.
+
+    A virtual machine may hand pages that are free for seconds back to its host; using 600 MB of them again was seen to
+    take 0.2 to 1.3 s instead of 0.03.
+    """
+    np.empty(size, np.uint8)[::4096] = 1
 
 
 def _write_raw(folder: Path, size: int, shard: int) -> None:

@@ -26,7 +26,7 @@ def test_recording_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert row["hidden"]["steps"] == row["everything"]["steps"] == 4000 - 20
     assert row["hidden"]["flops"] == 2 * (32 + 8) * 32 * (4000 - 20)
     assert row["bytes"] == 3980 * 8 * 4
-    assert all(row[job]["seconds"] > 0 for job in ("hidden", "everything", "memory", "raw", "store"))
+    assert all(row[job]["seconds"] > 0 for job in ("hidden", "everything", "ready", "memory", "raw", "store"))
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert {p.name for p in tmp_path.iterdir()} == {"e.json", "e.png"}, "stores are removed"
     out = capsys.readouterr().out

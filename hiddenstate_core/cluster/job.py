@@ -19,8 +19,8 @@ from hiddenstate_core.traces.writer import Writer
 
 __all__ = ["begin_job", "close_job", "end_job", "is_open", "read_job"]
 
-#: Beside the marks of the portions, so that it goes with them when the store is whole; only files named ``*.json`` and
-#: ``*.npy`` are marks.
+#: Beside the marks of the portions, so that it goes with them when the store is whole; only files named ``*.json`` are
+#: marks.
 _FOLDER, _PREFIX = ".done", "job-"
 _ARRAYS = ("tokens", "surface", "offsets", "labels", "split", "features")
 _STRINGS = ("classes", "lexicon", "splits", "ids")

@@ -28,7 +28,7 @@ from hiddenstate_core.traces.writer import Writer
 __all__ = ["ExtractOptions", "Recorder", "States", "extract", "extract_by", "record_missing", "record_states"]
 
 #: Bytes up to which the rows of three portions are in memory at once, rather than of two.
-_ROOM = 384 * 2**20
+_ROOM = 128 * 2**20
 
 #: Sees to it that portions are recorded: (writer, model, their numbers, told of steps as they are done).
 Recorder = Callable[[Writer, Model, Sequence[int], Advance], object]
@@ -42,7 +42,7 @@ class ExtractOptions:
     ----------
     memory : int or None
         Bytes for rows on their way to the disk: half of it is filled while the other half is written. None for what
-        suits the network: at most 384 MiB where a step takes less than 1.5 kB, at most 1 GiB for any.
+        suits the network: 128 MiB for up to 100 units, at most 1 GiB for any.
     threads : int or None
         Threads on a CPU; None for one a core. The result does not depend on it.
     compression : {"none", "zstd"}

@@ -101,10 +101,11 @@ def pack(
     groups: list[Group] = []
     left = int(lengths.sum())
     most = left // at_once
-    while widest >= 2 * fewest and widest * max(int(lengths.max(initial=1)), _SHORTEST) > most:
-        widest //= 2
     while waiting:
-        columns, length = _shape(sizes[waiting[0]], left, most, (widest, fewest), block, overhead)
+        longest, wide = sizes[waiting[0]], widest
+        while wide >= 2 * fewest and wide * max(longest, _SHORTEST) > most:
+            wide //= 2
+        columns, length = _shape(longest, left, most, (wide, fewest), block, overhead)
         group, waiting = _fill(waiting, sizes, columns, length)
         groups.append(group)
         left -= int(lengths[group.sequences].sum())

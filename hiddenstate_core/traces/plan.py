@@ -8,6 +8,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -24,9 +25,11 @@ from hiddenstate_core.traces.schema import StepArray, shard_rows, step_arrays
 __all__ = ["Plan", "Portion", "make_plan", "portion_shards", "words_that_occur"]
 
 
-#: Steps of a portion, at least and at most, where nobody says: at least a batch of 64 columns of 1,024 steps for each
-#: of two threads.
-_FEWEST_STEPS, _MOST_STEPS = 2**17, 2**19
+#: Steps of a portion where nobody says: at least a batch of 32 columns of 2,560 steps for each of two threads, and at
+#: most what is computed in some hundredths of a second, since the last portion is written while nothing is computed.
+_FEWEST_STEPS, _MOST_STEPS = 5 * 2**15, 2**18
+#: Bytes of a portion in between: memory that is used for the first time costs processor time, so no more than pays.
+_PORTION, _LARGEST = 64 * 2**20, 512 * 2**20
 #: Steps that are looked at together.
 _FEW = 2**16
 
@@ -174,13 +177,13 @@ class Plan:
 def portion_shards(plan: Plan, memory: int | None = None) -> int:
     """Shards of a portion that takes about `memory` bytes while it is run; at least one.
 
-    By default 192 MiB, but no more than `_MOST_STEPS`, since the last portion is written while nothing is computed; and
-    up to 512 MiB for wide rows, since few steps make narrow batches, which cost most where the network is wide.
+    By default 64 MiB, but `_FEWEST_STEPS` to `_MOST_STEPS`, and no more than 512 MiB: few steps make narrow batches,
+    which cost most where the network, and with it a row, is wide.
     """
     row = plan.row_bytes + plan.record.every * plan.step_bytes
     if memory is None:
         fewest, most = (row * steps // plan.record.every for steps in (_FEWEST_STEPS, _MOST_STEPS))
-        memory = min(max(fewest, min(192 * 2**20, most)), 512 * 2**20)
+        memory = min(max(fewest, min(_PORTION, most)), _LARGEST)
     return max(1, memory // (plan.shard * row))
 
 
@@ -210,8 +213,12 @@ def make_plan(model: Model, corpus: Corpus, record: Record, *, compressed: bool 
     if not len(encoded.tokens):
         raise CorpusError("The corpus has nothing to read: none of its sequences has a step.")
     outputs = len(model.classes) if spec.task == "classification" else len(model.vocabulary)
-    used = words_that_occur(encoded)
-    attributes = _attributes(model, corpus, encoded, record, [encoded.lexicon[i] for i in used.tolist()])
+    with ThreadPoolExecutor(1, thread_name_prefix="plan") as pool:
+        occurring = pool.submit(words_that_occur, encoded)
+        read = encoded.fingerprint
+        used = occurring.result()
+    words = [encoded.lexicon[i] for i in used.tolist()]
+    attributes = _attributes(model, corpus, encoded, read, record, words)
     return Plan(spec, encoded, record, outputs, attributes, compressed, used)
 
 
@@ -224,12 +231,13 @@ def words_that_occur(corpus: Corpus, steps: NDArray[np.int64] | None = None) -> 
     return np.flatnonzero(seen)
 
 
-def _attributes(model: Model, corpus: Corpus, encoded: Corpus, record: Record, words: Sequence[str]) -> dict[str, Any]:
+def _attributes(
+    model: Model, corpus: Corpus, encoded: Corpus, read: str, record: Record, words: Sequence[str]
+) -> dict[str, Any]:
     # The corpus' own fingerprint tells what the model reads; a store also holds the words as written, names and splits.
     told = hashlib.sha256(np.ascontiguousarray(encoded.split).tobytes())
     for names in (encoded.ids, words, encoded.splits):
         told.update(f"{len(names)}\0".encode() + "\0".join(names).encode("utf-8", "surrogatepass"))
-    read = encoded.fingerprint
     identity = {
         "model": model.fingerprint,
         "corpus": read,

@@ -63,6 +63,7 @@ def write_shard(path: Path, rows: NDArray[Any], layout: ShardLayout, shard: int)
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     rows = np.ascontiguousarray(rows, layout.stored_dtype)
     data, tail = memoryview(rows.reshape(-1).view(np.uint8).data), layout.tail(shard)
+    found = checksum_of_rows(rows, tail, layout.chunk_bytes)  # first: the rows were just computed and may be in a cache
     try:
         done = _write_directly(temporary, data)
         flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | (0 if done else os.O_TRUNC)
@@ -79,7 +80,7 @@ def write_shard(path: Path, rows: NDArray[Any], layout: ShardLayout, shard: int)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return checksum_of_rows(rows, tail, layout.chunk_bytes)
+    return found
 
 
 def _write_directly(path: Path, data: memoryview) -> int:

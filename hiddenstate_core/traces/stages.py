@@ -331,15 +331,19 @@ def _jitted_next_words(top: int, layout: Layout) -> Program:
 
 
 def _counted(program: Program, key: Any) -> Program:
-    """The program; its first call with arguments of some shapes is counted, and is one thread's alone."""
+    """The program; its first call with a second argument of some shape is counted, and is one thread's alone."""
+    known: set[tuple[int, ...]] = set()  # of this caller, who asks at every block of steps
 
     def call(*arguments: Any) -> Any:
-        signature = (key, tuple(leaf.shape for leaf in jax.tree.leaves(arguments[1:])))
-        if signature in _seen:
+        shape = arguments[1].shape
+        if shape in known:
+            return program(*arguments)
+        known.add(shape)
+        if (key, shape) in _seen:
             return program(*arguments)
         with _lock:
             result = program(*arguments)
-            _seen.add(signature)
+            _seen.add((key, shape))
         return result
 
     return call

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
-import io
 import json
+import os
 import re
 import shutil
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from hiddenstate_core.atomic import atomic_path, write_text
+from hiddenstate_core.atomic import write_text
 from hiddenstate_core.errors import StoreError
 from hiddenstate_core.traces.checksums import (
     NAME,
@@ -41,11 +43,13 @@ __all__ = ["LEFT_BEHIND", "Progress", "Writer", "marked_files", "partial_of", "p
 _MARKS = ".done"
 _IDENTITY = ".recording"
 #: What a writer that died between its last rename and its end leaves in a finished store; the next one sweeps it.
-LEFT_BEHIND = re.compile(r"\.done/(\d+\.(json|npy)|corpus\.json)|\.recording")
+LEFT_BEHIND = re.compile(r"\.done/(\d+|corpus)\.json|\.recording")
+#: Name, in a portion's mark, of the class probabilities of its sequences: float32, little-endian, base64.
+_FINAL = "final"
 #: Name of the mark that says that everything known before the first step is on disk.
 _CORPUS = "corpus"
 #: Rows of a shard of ids.
-_ID_ROWS = 2**20
+_ID_ROWS = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +98,8 @@ class Writer:
         self.target = target
         self.partial = partial_of(target)
         self._has_corpus = False
+        #: Checksums of what this writer has written, by mark.
+        self._written: dict[int | str, dict[str, FileChecksum]] = {}
         begun = _identity(self.partial)
         wanted = {"fingerprint": plan.attributes["fingerprint"], "compressed": plan.compressed}
         if begun is not None and {k: begun[k] for k in wanted} == wanted:
@@ -165,12 +171,8 @@ class Writer:
                 here = values[start - portion.start : stop - portion.start]
                 files[name] = write_shard(self.partial / name, here, self._layouts[path], shard)
         owned = self._owned(portion)
-        buffer = io.BytesIO()
         # Empty sequences have no row in `final`, so a sequence's place is looked up, not counted.
-        np.save(buffer, final[np.searchsorted(portion.sequences, owned)], allow_pickle=False)
-        with atomic_path(self._mark(portion.number, ".npy")) as temporary:
-            temporary.write_bytes(buffer.getvalue())
-        self._mark_done(portion.number, files)
+        self._mark_done(portion.number, files, final[np.searchsorted(portion.sequences, owned)])
 
     def finish(self) -> None:
         """Write what follows from the portions, and move the store to its place."""
@@ -179,13 +181,15 @@ class Writer:
             self._write_final_probabilities()
         files: dict[str, FileChecksum] = {}
         for mark in (_CORPUS, *range(self.portions)):
-            files |= _files_of(self._mark(mark))
-        for pattern in (".*.tmp", "*.partial"):  # of a writer that was killed: ours, and Zarr's
-            for left in self.partial.rglob(pattern):
-                left.unlink(missing_ok=True)
+            written = self._written.get(mark)
+            files |= _files_of(self._mark(mark)) if written is None else written
         for path in sorted(self.partial.rglob("*")):
             name = path.relative_to(self.partial).as_posix()
-            if path.is_file() and name not in files and not name.startswith((_MARKS, _IDENTITY)) and name != NAME:
+            if name in files or name.startswith((_MARKS, _IDENTITY)) or name == NAME or not path.is_file():
+                continue
+            if path.suffix == ".partial" or (path.name.startswith(".") and path.suffix == ".tmp"):
+                path.unlink(missing_ok=True)  # of a writer that was killed: Zarr's, or ours
+            else:
                 # Ids by their chunks, so that damage is placed; what has no rows in larger blocks.
                 ids = name.startswith("steps/") and path.name != "zarr.json"
                 files[name] = checksum_of_file(path, 4 * chunk_rows(self.plan.steps)) if ids else checksum_of_file(path)
@@ -202,16 +206,41 @@ class Writer:
 
     # -- what is on disk --------------------------------------------------------------------------------------------
 
-    def _mark(self, name: int | str, suffix: str = ".json") -> Path:
-        return self.partial / _MARKS / f"{name}{suffix}"
+    def _mark(self, name: int | str) -> Path:
+        return self.partial / _MARKS / f"{name}.json"
 
-    def _mark_done(self, name: int | str, files: Mapping[str, FileChecksum]) -> None:
-        mark = {"files": {path: found.to_json() for path, found in files.items()}}
-        write_text(self._mark(name), json.dumps(mark, separators=(",", ":")))
+    def _mark_done(
+        self, name: int | str, files: Mapping[str, FileChecksum], final: NDArray[np.float32] | None = None
+    ) -> None:
+        mark: dict[str, Any] = {"files": {path: found.to_json() for path, found in files.items()}}
+        if final is not None:
+            mark[_FINAL] = base64.b64encode(final.astype("<f4").tobytes()).decode()
+        self._written[name] = dict(files)
+        # Not synced: a mark that a power cut loses is a portion recorded again, and files are compared with a mark's
+        # checksums. By host and process, since one that was taken for dead may be writing the same.
+        path = self._mark(name)
+        aside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+        try:
+            aside.write_text(json.dumps(mark, separators=(",", ":")), encoding="utf-8")
+            aside.replace(path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
 
     def _is_done(self, number: int) -> bool:
         """Whether a portion is marked, and its files are as they were written."""
-        return self._mark(number, ".npy").is_file() and self._are_whole(self._mark(number))
+        try:
+            self._final(number)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        return self._are_whole(self._mark(number))
+
+    def _final(self, number: int) -> NDArray[np.float32]:
+        """Class probabilities of the sequences that a portion owns, (K, C), from its mark."""
+        found = base64.b64decode(json.loads(self._mark(number).read_text(encoding="utf-8"))[_FINAL], validate=True)
+        classes = self.plan.outputs if self.plan.spec.task == "classification" else 0
+        shape = len(self._owned(self.portion(number))), classes
+        return np.frombuffer(found, "<f4").reshape(shape).astype(np.float32)
 
     def _are_whole(self, mark: Path) -> bool:
         """Whether a mark is there, and its files are as they were written."""
@@ -233,8 +262,7 @@ class Writer:
         initial = np.asarray(self.plan.attributes["initial_probabilities"], np.float32)
         final = np.tile(initial, (len(self.plan.corpus), 1))
         for number in range(self.portions):
-            values = np.load(self._mark(number, ".npy"), allow_pickle=False)
-            final[self._owned(self.portion(number))] = values
+            final[self._owned(self.portion(number))] = self._final(number)
         _small(self._group, "sequences/probabilities", final, ("sequence", "class"))
 
     def _begin(self, identity: dict[str, Any]) -> None:

@@ -61,10 +61,22 @@ def test_reviews_are_run_with_little_padding_in_few_widths() -> None:
         assert max(g.columns * g.length for g in groups) <= 0.75 * steps, "two threads have work at once"
 
 
+def test_columns_are_as_many_as_the_sequences_that_are_left_allow() -> None:
+    # A few long sequences, and many short ones: only the group of the long ones is narrow.
+    lengths = np.concatenate([np.full(16, 2000), np.full(1000, 60)]).astype(np.int64)
+    groups = pack(lengths, 256, 16)
+    assert groups[0].columns == 16
+    assert max(group.columns for group in groups) == 128
+    real, run = padding(groups, lengths)
+    assert real == lengths.sum()
+    assert (run - real) / run <= 0.05
+
+
 def test_one_group_at_a_time_is_twice_as_wide() -> None:
     lengths = np.clip(np.exp(np.random.default_rng(0).normal(5.2, 0.65, 350)), 4, 1000).astype(np.int64)
     two, one = (pack(lengths, 512, 4, at_once=share, overhead=8 * share) for share in (2, 1))
-    assert max(group.columns for group in one) == 2 * max(group.columns for group in two)
+    # The first group holds the longest sequence of all, which is what limits its columns.
+    assert one[0].columns == 2 * two[0].columns
     for groups in (two, one):
         real, run = padding(groups, lengths)
         assert real == lengths.sum()

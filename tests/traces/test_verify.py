@@ -157,7 +157,7 @@ def test_a_file_that_was_added_is_named(tmp_path: Path) -> None:
 def test_what_a_killed_writer_leaves_behind_is_no_damage(tmp_path: Path) -> None:
     trace = make(tmp_path / "t.zarr")
     (trace.path / ".done").mkdir()
-    for name in (".recording", ".done/9.npy", ".done/12.json"):
+    for name in (".recording", ".done/9.json", ".done/12.json"):
         (trace.path / name).write_bytes(b"0")
     assert verify(trace.path).intact
     for name in (".done/9.npz", ".done/x.json", ".recordings", "layers/.recording"):
