@@ -45,7 +45,7 @@ def command(
     ] = False,
     memory: Annotated[
         int | None,
-        typer.Option(help="MiB for states on their way to the disk; 128 or, for wide networks, up to 1024.", min=1),
+        typer.Option(help="MiB for states on their way to the disk; 130 for 100 hidden units, at most 1024.", min=1),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; one a core by default.", min=1)] = None,
     overwrite: Annotated[

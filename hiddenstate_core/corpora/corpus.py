@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +46,7 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the words in order, as hexadecimal text."""
         told = "".join(f"{word}\0" for word in self.words)

@@ -43,7 +43,7 @@ Done = Callable[[Portion, Rows, NDArray[np.float32]], object]
 
 #: Bytes that a block of steps of a group takes in a lane, about what stays in the cores' caches (at 20 units everything
 #: is recorded 16 % faster than with twice as many), and up to how many it may take for 16 steps.
-_BLOCK, _LARGEST_BLOCK = 4 * 2**20, 16 * 2**20
+_BLOCK, _LARGEST_BLOCK = 6 * 2**20, 16 * 2**20
 #: Numbers in a block of a language model's readout.
 _READOUT = 2**23
 _EXPONENT = {"float32": np.uint32(0x7F800000), "float16": np.uint16(0x7C00), "bfloat16": np.uint16(0x7F80)}
@@ -384,8 +384,7 @@ def widest_columns(plan: Plan) -> int:
 
 def block_steps(plan: Plan, columns: int) -> int:
     """Steps that a program advances a group by."""
-    blocks = CELLS[plan.spec.cell].blocks + len(plan.arrays)
-    step = 4 * columns * max(plan.spec.hidden) * blocks
+    step = columns * (4 * CELLS[plan.spec.cell].blocks * max(plan.spec.hidden) + plan.row_bytes)
     fits = max(_BLOCK // step, min(16, _LARGEST_BLOCK // step))
     return int(min(128, max(4, 1 << max(0, fits.bit_length() - 1))))
 

@@ -42,7 +42,7 @@ class ExtractOptions:
     ----------
     memory : int or None
         Bytes for rows on their way to the disk: half of it is filled while the other half is written. None for what
-        suits the network: 128 MiB for up to 100 units, at most 1 GiB for any.
+        suits the network: some 130 MiB for 100 hidden units, at most 1 GiB for any.
     threads : int or None
         Threads on a CPU; None for one a core. The result does not depend on it.
     compression : {"none", "zstd"}

@@ -281,6 +281,7 @@ def _initial_probabilities(model: Model) -> list[float]:
     return [float(value) for value in (shares / shares.sum()).astype(np.float32)]
 
 
+@functools.cache
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in ("hiddenstate", "jax", "flax", "zarr", "numpy"):

@@ -48,8 +48,10 @@ LEFT_BEHIND = re.compile(r"\.done/(\d+|corpus)\.json|\.recording")
 _FINAL = "final"
 #: Name of the mark that says that everything known before the first step is on disk.
 _CORPUS = "corpus"
+#: Ids that are looked up together.
+_FEW = 2**16
 #: Rows of a shard of ids.
-_ID_ROWS = 2**22
+_ID_ROWS = 2**21
 
 
 @dataclasses.dataclass(frozen=True)
@@ -394,7 +396,9 @@ def _write_corpus(group: zarr.Group, folder: Path, plan: Plan) -> dict[str, File
         for shard in range(layout.shards):
             start, stop = layout.span(shard)
             here = room[: stop - start]
-            here[:] = ids(slice(start, stop))
+            for at in range(0, len(here), _FEW):  # what is looked up stays in a cache
+                few = here[at : at + _FEW]
+                few[:] = ids(slice(start + at, start + at + len(few)))
             name = f"{array.path}/{layout.path(shard)}"
             files[name] = write_shard(folder / name, here, layout, shard)
     return files
