@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,6 @@ UNKNOWN = 0
 UNKNOWN_WORD = "<unk>"
 #: Label of a sequence whose class is not known.
 UNLABELLED = -1
-#: Bytes of a piece of an array, for its fingerprint.
-_PIECE = 2**23
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,13 +185,12 @@ class Corpus:
     def fingerprint(self) -> str:
         """SHA-256 over everything that decides what a model reads: steps, offsets, labels, classes, vocabulary."""
         digest = hashlib.sha256(self.vocabulary.fingerprint.encode())
-        arrays: list[NDArray[Any]] = [self.tokens, self.surface, self.offsets, self.labels]
-        told = "\0".join(self.classes)
+        for array in (self.tokens, self.surface, self.offsets, self.labels):
+            digest.update(np.ascontiguousarray(array).data)
+        digest.update("\0".join(self.classes).encode("utf-8", "surrogatepass"))
         if self.features is not None:
-            arrays.append(np.ascontiguousarray(self.features, "<f4"))
-            told += f"\0features{self.features.shape}"
-        digest.update(_digest(arrays))
-        digest.update(told.encode("utf-8", "surrogatepass"))
+            digest.update(f"\0features{self.features.shape}".encode())
+            digest.update(np.ascontiguousarray(self.features, "<f4").data)
         return digest.hexdigest()
 
     def sequence(self, index: int) -> NDArray[np.int32]:
@@ -331,18 +327,3 @@ def sequence_numbers(given: Any, count: int) -> NDArray[np.int64]:
     if len(chosen) and (chosen.min() < 0 or chosen.max() >= count):
         raise InputError(f"Sequence numbers must lie in 0..{count - 1}.")
     return chosen
-
-
-def _digest(arrays: Sequence[NDArray[Any]]) -> bytes:
-    """SHA-256 over the sizes of arrays and the SHA-256 of each of their pieces, which several threads take."""
-    flat = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in arrays]
-    pieces = [data[at : at + _PIECE].data for data in flat for at in range(0, len(data), _PIECE)]
-    told = hashlib.sha256(",".join(str(len(data)) for data in flat).encode())
-    if len(pieces) <= len(arrays):
-        told.update(b"".join(hashlib.sha256(piece).digest() for piece in pieces))
-    else:
-        with ThreadPoolExecutor(
-            thread_name_prefix="corpus-digest"
-        ) as pool:  # which the interpreter's lock does not stop
-            told.update(b"".join(pool.map(lambda piece: hashlib.sha256(piece).digest(), pieces)))
-    return told.digest()
