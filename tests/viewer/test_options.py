@@ -140,6 +140,7 @@ def test_the_threshold_line_is_dragged_and_stays_in_its_chart(go: Site) -> None:
     line = f"() => ({FIND})('hs-distances').center.find((one) => one.type === 'Span').location"
 
     def drag(to: float) -> None:
+        visit.sync()  # what the server has to say of the last drag does not move the line from under the pointer
         at = visit.page.evaluate(line)
         mouse.move(*visit.spot("hs-distances", 3, at))
         mouse.down()
