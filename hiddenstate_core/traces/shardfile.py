@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from hiddenstate_core.traces.checksums import FileChecksum, checksum_of_rows
 from hiddenstate_core.traces.shards import ShardLayout
 
-__all__ = ["aligned_empty", "write_shard"]
+__all__ = ["aligned_empty", "aside_of", "write_shard"]
 
 #: What memory, offsets and sizes are multiples of where a file is written past the page cache.
 _ALIGNMENT = 4096
@@ -28,6 +28,14 @@ def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     room = np.empty(size + _ALIGNMENT, np.uint8)
     start = -room.ctypes.data % _ALIGNMENT
     return room[start : start + size].view(dtype).reshape(shape)
+
+
+def aside_of(path: Path) -> Path:
+    """Where a file of a recording is written before it is renamed.
+
+    The name is this host's and process' own, since another, which took this one for dead, may be writing the same file.
+    """
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
 
 
 def write_shard(path: Path, rows: NDArray[Any], layout: ShardLayout, shard: int) -> FileChecksum:
@@ -59,8 +67,7 @@ def write_shard(path: Path, rows: NDArray[Any], layout: ShardLayout, shard: int)
         The disk is full or cannot be written; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Another process, which took this one for dead, may be writing the same shard.
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    temporary = aside_of(path)
     rows = np.ascontiguousarray(rows, layout.stored_dtype)
     data, tail = memoryview(rows.reshape(-1).view(np.uint8).data), layout.tail(shard)
     found = checksum_of_rows(rows, tail, layout.chunk_bytes)  # first: the rows were just computed and may be in a cache

@@ -6,10 +6,8 @@ import base64
 import contextlib
 import dataclasses
 import json
-import os
 import re
 import shutil
-import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +33,7 @@ from hiddenstate_core.traces.schema import (
     create_step_array,
     create_strings,
 )
-from hiddenstate_core.traces.shardfile import aligned_empty, write_shard
+from hiddenstate_core.traces.shardfile import aligned_empty, aside_of, write_shard
 from hiddenstate_core.traces.shards import ShardLayout
 
 __all__ = ["LEFT_BEHIND", "Progress", "Writer", "marked_files", "partial_of", "progress_of", "sweep"]
@@ -101,7 +99,7 @@ class Writer:
         self.partial = partial_of(target)
         self._has_corpus = False
         #: Checksums of what this writer has written, by mark.
-        self._written: dict[int | str, dict[str, FileChecksum]] = {}
+        self._written: dict[int | str, Mapping[str, FileChecksum]] = {}
         begun = _identity(self.partial)
         wanted = {"fingerprint": plan.attributes["fingerprint"], "compressed": plan.compressed}
         if begun is not None and {k: begun[k] for k in wanted} == wanted:
@@ -184,7 +182,7 @@ class Writer:
         files: dict[str, FileChecksum] = {}
         for mark in (_CORPUS, *range(self.portions)):
             written = self._written.get(mark)
-            files |= _files_of(self._mark(mark)) if written is None else written
+            files.update(_files_of(self._mark(mark)) if written is None else written)
         for path in sorted(self.partial.rglob("*")):
             name = path.relative_to(self.partial).as_posix()
             if name in files or name.startswith((_MARKS, _IDENTITY)) or name == NAME or not path.is_file():
@@ -217,17 +215,17 @@ class Writer:
         mark: dict[str, Any] = {"files": {path: found.to_json() for path, found in files.items()}}
         if final is not None:
             mark[_FINAL] = base64.b64encode(final.astype("<f4").tobytes()).decode()
-        self._written[name] = dict(files)
-        # Not synced: a mark that a power cut loses is a portion recorded again, and files are compared with a mark's
-        # checksums. By host and process, since one that was taken for dead may be writing the same.
         path = self._mark(name)
-        aside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+        aside = aside_of(path)
+        # Not synced: a mark that a power cut loses is a portion recorded again, and files are compared with a mark's
+        # checksums.
         try:
             aside.write_text(json.dumps(mark, separators=(",", ":")), encoding="utf-8")
             aside.replace(path)
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
+        self._written[name] = files
 
     def _is_done(self, number: int) -> bool:
         """Whether a portion is marked, and its files are as they were written."""
